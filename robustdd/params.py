@@ -1,0 +1,269 @@
+"""The frozen sections of params.yaml: every quantity that a result depends on, with its unit and its bounds.
+
+Plain dataclasses, so that the core runs without pydantic; `robustdd.study` validates files against them with pydantic.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+
+@dataclass(frozen=True)
+class Range:
+    """Bounds of a number, told to pydantic when it looks: `low <= x <= high`, the open ends named."""
+
+    ge: float | None = None
+    gt: float | None = None
+    le: float | None = None
+    lt: float | None = None
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        bounds = {name: bound for name, bound in vars(self).items() if bound is not None}
+        return {**handler(source), **bounds}
+
+
+Count = Annotated[int, Range(ge=1)]
+Index = Annotated[int, Range(ge=0)]
+Share = Annotated[float, Range(ge=0, le=1)]
+PartialShare = Annotated[float, Range(ge=0, lt=1)]
+Positive = Annotated[float, Range(gt=0)]
+NonNegative = Annotated[float, Range(ge=0)]
+Momentum = PartialShare
+Strategy = Literal["none", "color_crop_cutout_flip_scale_rotate", "color_crop_cutout_scale_rotate", "crop", "crop_flip"]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One image set: where it comes from, its hold-out and its whitening."""
+
+    kind: Literal["digits"]
+    test_images: Count = 397
+    """Size of the stratified test split of a set that has none of its own (digits)."""
+    split_seed: Index = 0
+    holdout: PartialShare = 0.0
+    """Share of the training images set apart, with their noisy labels, for tuning; 0 in a study whose results are shown."""
+    whitening: Literal["zca", "standard"] = "zca"
+    zca_epsilon: NonNegative = 0.1
+
+
+@dataclass(frozen=True)
+class Noise:
+    """How the observed labels differ from the clean ones."""
+
+    kind: Literal["none", "symmetric", "matrix"]
+    rate: PartialShare = 0.0
+    matrix: tuple[tuple[Share, ...], ...] = ()
+    """Row-stochastic transition matrix [clean][observed] of kind `matrix`."""
+    draw: Literal["bernoulli", "exact"] = "bernoulli"
+    seed: Index = 0
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A dataset under a noise."""
+
+    dataset: str
+    noise: Noise
+
+
+@dataclass(frozen=True)
+class View:
+    """A cell seen by one set of teachers."""
+
+    cell: str
+    weights: Literal["plain", "sgr", "literal", "ssft", "knn", "fixed", "oracle"]
+    """plain: all 1 (DATM). sgr: Eq. 7 with the ladder of maxima, brought to mean 1. literal: the same, not normalised.
+    ssft: blend 0. knn: blend maximum 1. fixed: `blend_maximum` for every teacher. oracle: 1 for right labels, 0 for wrong."""
+    blend_maximum: Share | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One distilled set: a view, a method, its size and its seed."""
+
+    view: str
+    method: Literal["random", "selected", "datm", "sgr", "ours"]
+    ipc: Count
+    recipe: str
+    seed: Index = 0
+    targets: Literal["teachers", "finetune"] = "teachers"
+    """Whose snapshots the row reads: `finetune` for `ours`, else `teachers` (dvc.yaml takes the dependency from here)."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """Size of the ConvNet."""
+
+    width: Count = 128
+    depth: Count = 3
+
+
+@dataclass(frozen=True)
+class Forgetting:
+    """Second-split forgetting: two halves, both directions, `epochs` on each."""
+
+    epochs: Count = 30
+    batch_size: Count = 256
+    learning_rate: Positive = 0.02
+    momentum: Momentum = 0.9
+    weight_decay: NonNegative = 0.0
+    learn_share: Share = 0.5
+    """lambda of the paper."""
+    definition: Literal["forever", "first"] = "forever"
+    seeds: tuple[Index, ...] = (0,)
+    network: Network = field(default_factory=Network)
+
+
+@dataclass(frozen=True)
+class Teachers:
+    """Training of the P teachers, and with it of their fine-tuned targets."""
+
+    num_teachers: Count = 100
+    epochs: Count = 100
+    batch_size: Count = 256
+    learning_rate: Positive = 0.01
+    momentum: Momentum = 0.0
+    weight_decay: NonNegative = 0.0
+    optimizer: Literal["sgd", "gsam"] = "gsam"
+    rho: NonNegative = 0.01
+    surrogate_share: NonNegative = 0.3
+    """alpha of GSAM."""
+    augment: Strategy = "color_crop_cutout_flip_scale_rotate"
+    warmup_share: Share = 0.2
+    """T_warmup as a share of the epochs."""
+    ladder: Literal["paper", "inclusive"] = "paper"
+    """Blend maxima (p-1)/P, or (p-1)/(P-1)."""
+    seed: Index = 0
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """K nearest neighbours in the penultimate features, by cosine."""
+
+    k: Count = 20
+    backend: Literal["faiss", "torch"] = "faiss"
+
+
+@dataclass(frozen=True)
+class Subset:
+    """The reliable subset D_sub."""
+
+    rule: Literal["rank", "threshold"] = "rank"
+    ratio: Annotated[float, Range(gt=0, le=1)] = 0.6
+    min_static_weight: Share = 0.0
+    max_variance: NonNegative = 1.0
+    tie_seed: Index = 0
+
+
+@dataclass(frozen=True)
+class Finetune:
+    """Clean targets: fine-tuning on D_sub from the teacher's snapshots."""
+
+    first_start: Index = 0
+    last_start: Index = 0
+    """Start epochs first_start..last_start, both included; they must cover every `ours` row."""
+    epochs: Count = 2
+    """Passes over D_sub; as many as the rows' `teacher_epochs` unless a study asks otherwise."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One way of distilling: DATM's schedule and step sizes."""
+
+    initial: Literal["selected", "random"] = "selected"
+    iterations: Count = 10000
+    inner_steps: Count = 80
+    teacher_epochs: Count = 2
+    batch_size: Count = 100
+    """Synthetic images a student step."""
+    initial_rate: Positive = 0.01
+    image_step: NonNegative = 100.0
+    image_momentum: Momentum = 0.5
+    label_step: NonNegative = 2.0
+    label_momentum: Momentum = 0.9
+    rate_step: NonNegative = 1e-5
+    rate_momentum: Momentum = 0.5
+    threshold: Positive = 1.0
+    """An iteration whose loss is above it updates nothing and is counted."""
+    min_start: Index = 0
+    first_max_start: Count = 10
+    max_start: Count = 20
+    """Start epochs are drawn from min_start <= t < U, with U growing from first_max_start to max_start."""
+    expansion_iterations: Index = 1000
+    """Iterations over which U grows; 0: U is max_start from the start."""
+    aux_share: Share = 0.1
+    """beta of the paper; used by `ours` alone."""
+    backend: Literal["adjoint", "unroll", "tesla"] = "adjoint"
+    augment: Strategy = "color_crop_cutout_flip_scale_rotate"
+    save_every: Count = 500
+    checkpoint_every: Count = 100
+
+
+@dataclass(frozen=True)
+class TrainFull:
+    """Training on all noisy images: the row `full`."""
+
+    epochs: Count = 200
+    batch_size: Count = 128
+    learning_rate: Positive = 0.01
+    momentum: Momentum = 0.9
+    weight_decay: NonNegative = 5e-4
+    decay_epochs: tuple[Index, ...] = (100, 150)
+    """The rate is divided by 10 before each of these epochs, counted from 0."""
+    augment: Strategy = "color_crop_cutout_flip_scale_rotate"
+    seeds: tuple[Index, ...] = (0, 1, 2, 3, 4)
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Training of fresh networks on a distilled set, as DATM does."""
+
+    epochs: Count = 1001
+    batch_size: Count = 128
+    momentum: Momentum = 0.9
+    weight_decay: NonNegative = 5e-4
+    decay_epoch: Index = 502
+    """Before this epoch, counted from 0, the rate is divided by 10 and the momentum cleared."""
+    augment: Strategy = "color_crop_cutout_flip_scale_rotate"
+    seeds: tuple[Index, ...] = (0, 1, 2, 3, 4)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Which stages run for which ids: lists, because dvc.yaml's matrix reads lists. `robustdd.study` checks them against the rows."""
+
+    forgetting: tuple[str, ...] = ()
+    """Cells with a view that needs static weights."""
+    reliability: tuple[str, ...] = ()
+    """Views whose consistency and subset are formed."""
+    finetune: tuple[str, ...] = ()
+    """Views with an `ours` row."""
+    full: tuple[str, ...] = ()
+    """Cells with a `full` row."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """The whole of a params.yaml."""
+
+    name: str
+    root: str
+    """Way from the study's folder to the code; dvc.yaml takes its code dependencies from here."""
+    device: Literal["cpu", "cuda", "auto"]
+    threads: Count
+    """Torch threads a task. Part of every key: another number gives other bits."""
+    datasets: dict[str, Dataset]
+    cells: dict[str, Cell]
+    views: dict[str, View]
+    rows: dict[str, Row]
+    grid: Grid
+    network: Network
+    forgetting: Forgetting
+    teachers: Teachers
+    neighbours: Neighbours
+    subset: Subset
+    finetune: Finetune
+    recipes: dict[str, Recipe]
+    train_full: TrainFull
+    evaluate: Evaluate
