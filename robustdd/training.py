@@ -127,7 +127,7 @@ def train_epoch(
         rows = rows.to(images.device)
         batch = (augmented(images[rows]), labels[rows], None if weights is None else weights[rows])
         state, loss = _step(network, state, *batch, optimizer)
-        total += loss * len(rows)
+        total += loss.double() * len(rows)
     return state, float(total) / len(images)
 
 
