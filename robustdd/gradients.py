@@ -1,0 +1,62 @@
+"""One function for the gradient of the matching loss in the synthetic set, whatever the backend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from robustdd.adjoint import adjoint_gradients, tesla_gradients
+from robustdd.errors import UserError
+from robustdd.matching import Goal
+from robustdd.student import AutogradStudent, Student, StudentBatch
+from robustdd.synthetic import SyntheticSet
+from robustdd.training import Network
+from robustdd.unroll import unrolled_gradients
+
+
+@dataclass(frozen=True, eq=False)
+class Gradients:
+    """Gradients of `loss` in the synthetic set, shaped as it is, and the scalar losses that Eq. 13 combines."""
+
+    images: Tensor
+    label_logits: Tensor
+    learning_rate: Tensor
+    loss: Tensor
+    match_loss: Tensor
+    aux_loss: Tensor | None
+    """None where no clean target takes part."""
+
+
+def trajectory_gradients(
+    network: Network,
+    synthetic: SyntheticSet,
+    batches: Sequence[StudentBatch],
+    start: Tensor,
+    target: Tensor,
+    clean_target: Tensor | None = None,
+    aux_share: float = 0.0,
+    backend: str = "adjoint",
+) -> Gradients:
+    """Differentiate, in the synthetic set, how far a student that trains on it ends from the targets.
+
+    The student leaves `start` and makes a step a batch; `start` and both targets are parameters [P]. Everything is of
+    one floating type, on one device. Backends: `adjoint` (exact, constant memory), `unroll` (exact, the whole graph),
+    `tesla` (an approximation, to reproduce others). Raises Diverged when a target is equal to the start, UserError for
+    an unknown backend.
+    """
+    goal = Goal(start, target, clean_target, aux_share)
+    if backend == "adjoint":
+        gradients, losses = adjoint_gradients(_student(network), synthetic, batches, goal)
+    elif backend == "tesla":
+        gradients, losses = tesla_gradients(_student(network), synthetic, batches, goal)
+    elif backend == "unroll":
+        gradients, losses = unrolled_gradients(network, synthetic, batches, goal)
+    else:
+        raise UserError(f"backend {backend!r} is not known: expected adjoint, unroll or tesla")
+    return Gradients(**gradients.tensors(), loss=losses.total, match_loss=losses.match, aux_loss=losses.aux)
+
+
+def _student(network: Network) -> Student:
+    return AutogradStudent(network)
