@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Self
@@ -12,7 +13,7 @@ from torch.nn import functional as F
 
 from robustdd import gsam
 from robustdd.augment import draw
-from robustdd.errors import UserError
+from robustdd.errors import Diverged, UserError
 from robustdd.params import Teachers
 
 Network = Callable[[Tensor, Tensor], Tensor]
@@ -129,6 +130,14 @@ def train_epoch(
         state, loss = _step(network, state, *batch, optimizer)
         total += loss.double() * len(rows)
     return state, float(total) / len(images)
+
+
+def require_finite(state: Trained, loss: float, place: str) -> None:
+    """Raise Diverged, naming `place`, unless the loss and all parameters are finite."""
+    if not (math.isfinite(loss) and bool(state.parameters.isfinite().all())):
+        raise Diverged(
+            f"{place}: loss {loss:g}, expected finite numbers there and in the parameters; lower its learning rate"
+        )
 
 
 @torch.no_grad()
