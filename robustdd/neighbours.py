@@ -1,0 +1,85 @@
+"""Nearest neighbours in feature space, exact."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from types import ModuleType
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from robustdd.errors import Diverged, UserError
+
+_CHUNK = 1024
+"""Rows compared with all others at a time: at 50,000 samples 200 MB of similarities."""
+
+
+def nearest_neighbours(features: Tensor, k: int, backend: str) -> Tensor:
+    """Positions of the `k` most similar other rows, int64 [n, k], nearest first, of `features` [n, d].
+
+    Similarity is the cosine (inner product of L2-normalised rows; a row of zeros is equally far from all). The row
+    itself is dropped by its id, so that a duplicate of it counts as a neighbour. `faiss` runs on a GPU where faiss has
+    one, `torch` on the device of the features; they agree except in the choice among ties. Raises UserError when
+    k >= n or faiss is missing, Diverged when a feature is not finite.
+    """
+    if not 1 <= k < len(features):
+        raise UserError(f"neighbours k: expected 1..{len(features) - 1} for {len(features)} images, got {k}")
+    if not bool(features.isfinite().all()):
+        raise Diverged("features: some are not finite; the network has diverged, lower its learning rate")
+    unit = F.normalize(features, dim=1)
+    if backend == "torch":
+        found = _search_torch(unit, k + 1)
+    elif backend == "faiss":
+        found = _search_faiss(unit, k + 1)
+    else:
+        raise UserError(f"neighbours backend: expected faiss or torch, got {backend!r}")
+    return _without_self(found)
+
+
+def _without_self(found: Tensor) -> Tensor:
+    """`found` [n, k + 1] without the row itself, or without the last where duplicates crowd the row itself out."""
+    own = found == torch.arange(len(found), device=found.device)[:, None]
+    own[:, -1] |= ~own.any(1)
+    return found[~own].view(len(found), -1)
+
+
+def _search_torch(unit: Tensor, count: int) -> Tensor:
+    return torch.cat([(rows @ unit.T).topk(count, dim=1).indices for rows in torch.split(unit, _CHUNK)])
+
+
+def _search_faiss(unit: Tensor, count: int) -> Tensor:
+    faiss = _faiss()
+    rows = unit.float().cpu().contiguous().numpy()
+    index = faiss.IndexFlatIP(rows.shape[1])
+    if faiss.get_num_gpus() > 0:
+        index = faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, index)
+    else:
+        # faiss takes all cores by itself, whatever share of them this task was given.
+        faiss.omp_set_num_threads(torch.get_num_threads())
+    index.add(rows)
+    return torch.from_numpy(index.search(rows, count)[1]).to(unit.device)
+
+
+def _faiss() -> ModuleType:
+    if _is_installed("faiss-cpu") and _is_installed("faiss-gpu"):
+        raise UserError(
+            "neighbours backend faiss: faiss-cpu and faiss-gpu are both installed; uninstall both, then install one"
+        )
+    try:
+        import faiss
+    except ImportError:
+        raise UserError(
+            "neighbours backend faiss: faiss is not installed; "
+            "install robustdd[cpu] or robustdd[gpu], or set backend: torch"
+        ) from None
+    module: ModuleType = faiss
+    return module
+
+
+def _is_installed(distribution: str) -> bool:
+    try:
+        metadata.distribution(distribution)
+    except metadata.PackageNotFoundError:
+        return False
+    return True

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import builtins
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from robustdd import neighbours
+from robustdd.errors import Diverged, UserError
+from robustdd.neighbours import nearest_neighbours
+from robustdd.rng import generator
+from tests.reference import consistency as reference
+
+torch.set_num_threads(1)
+
+BACKENDS = ["faiss", "torch"]
+FIXED = settings(deadline=None, max_examples=25, derandomize=True)
+"""Always the same examples: two cosines that agree in all float32 digits may come in either order."""
+
+
+def features(seed: int, count: int = 40, size: int = 5) -> Tensor:
+    return torch.randn(count, size, generator=generator("features", seed)) * 3
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@FIXED
+@given(seed=st.integers(0, 1000), k=st.integers(1, 39))
+def test_neighbours_are_the_highest_cosines_of_all_pairs(backend: str, seed: int, k: int) -> None:
+    rows = features(seed)
+    before = rows.clone()
+    found = nearest_neighbours(rows, k, backend)
+    assert found.dtype == torch.int64
+    assert found.tolist() == reference.nearest(rows.double().tolist(), k)
+    assert torch.equal(rows, before)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@FIXED
+@given(seed=st.integers(0, 1000))
+def test_reordered_rows_have_the_same_neighbours(backend: str, seed: int) -> None:
+    rows = features(seed)
+    order = torch.randperm(len(rows), generator=generator("order", seed))
+    found, moved = nearest_neighbours(rows, 7, backend), nearest_neighbours(rows[order], 7, backend)
+    assert [set(row) for row in order[moved].tolist()] == [set(row) for row in found[order].tolist()]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_duplicate_is_a_neighbour_and_the_row_itself_is_none(backend: str) -> None:
+    rows = torch.randn(4000, 128, generator=generator("duplicates"))
+    rows[200] = rows[100]
+    rows[3000:3030] = rows[3000]
+    found = nearest_neighbours(rows, 10, backend)
+    assert found.shape == (4000, 10)
+    assert not bool((found == torch.arange(4000)[:, None]).any())
+    assert int(found[100, 0]) == 200
+    assert int(found[200, 0]) == 100
+    for row in found[3000:3030].tolist():
+        assert set(row) <= set(range(3000, 3030))
+        assert len(set(row)) == 10
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_length_does_not_matter_and_chunks_do_not_show(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = features(1, 100)
+    found = nearest_neighbours(rows, 5, backend)
+    lengths = torch.rand(100, 1, generator=generator("lengths")) + 0.1
+    assert torch.equal(nearest_neighbours(rows * lengths, 5, backend), found)
+    monkeypatch.setattr(neighbours, "_CHUNK", 7)
+    assert torch.equal(nearest_neighbours(rows, 5, backend), found)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_rows_of_zeros_are_nobodys_reason_to_stop(backend: str) -> None:
+    rows = features(2)
+    rows[3:6] = 0
+    found = nearest_neighbours(rows, 4, backend)
+    assert not bool((found == torch.arange(len(rows))[:, None]).any())
+
+
+@pytest.mark.parametrize("k", [0, 40, 41])
+def test_k_must_leave_somebody_out(k: int) -> None:
+    with pytest.raises(UserError, match=rf"neighbours k: expected 1\.\.39 for 40 images, got {k}"):
+        nearest_neighbours(features(0), k, "torch")
+
+
+def test_features_that_are_not_finite_stop_the_run() -> None:
+    rows = features(0)
+    rows[7, 1] = float("nan")
+    with pytest.raises(Diverged, match="not finite"):
+        nearest_neighbours(rows, 3, "torch")
+
+
+def test_an_unknown_backend_is_refused() -> None:
+    with pytest.raises(UserError, match="expected faiss or torch, got 'annoy'"):
+        nearest_neighbours(features(0), 3, "annoy")
+
+
+def test_a_missing_faiss_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def refuse(name: str, *rest: Any, **named: Any) -> Any:
+        if name == "faiss":
+            raise ImportError(name)
+        return real(name, *rest, **named)
+
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    with pytest.raises(UserError, match=r"robustdd\[cpu\] or robustdd\[gpu\], or set backend: torch"):
+        nearest_neighbours(features(0), 3, "faiss")
+
+
+def test_two_faiss_at_once_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(neighbours, "_is_installed", lambda distribution: True)
+    with pytest.raises(UserError, match="both installed"):
+        nearest_neighbours(features(0), 3, "faiss")
+
+
+def test_faiss_goes_to_its_gpu_where_it_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    import faiss
+
+    moved = []
+
+    def to_gpu(resources: str, device: int, index: Any) -> Any:
+        moved.append((resources, device))
+        return index
+
+    stand_in = SimpleNamespace(
+        IndexFlatIP=faiss.IndexFlatIP,
+        get_num_gpus=lambda: 1,
+        StandardGpuResources=lambda: "resources",
+        index_cpu_to_gpu=to_gpu,
+    )
+    monkeypatch.setattr(neighbours, "_faiss", lambda: stand_in)
+    rows = features(0)
+    assert torch.equal(nearest_neighbours(rows, 3, "faiss"), nearest_neighbours(rows, 3, "torch"))
+    assert moved == [("resources", 0)]
