@@ -15,6 +15,8 @@ from robustdd.errors import UserError
 from robustdd.rng import generator
 from tests.reference import augment as reference
 
+torch.set_num_threads(1)
+
 OPS = ("color", "crop", "cutout", "flip", "scale", "rotate")
 DSA = "_".join(OPS)
 SIZES = [(8, 8), (7, 10), (1, 5), (4, 1)]
@@ -65,6 +67,13 @@ def test_both_ways_of_warping_agree_in_value_and_gradient(chunk_values: int, mon
     gradients = [torch.autograd.grad(result, images, direction)[0] for result in results]
     torch.testing.assert_close(results[1], results[0], rtol=0, atol=1e-12)
     torch.testing.assert_close(gradients[1], gradients[0], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_runs_on_the_device_of_the_images(op: str) -> None:
+    """The device without memory stands for any that is not the CPU."""
+    images = torch.empty(4, 3, 6, 7, device="meta")
+    assert draw(op, 4, (6, 7), generator("device"))(images).device == images.device
 
 
 @pytest.mark.parametrize("op", OPS)

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from robustdd.convnet import ConvNet
 from robustdd.rng import generator
 
+torch.set_num_threads(1)
+
 
 class Module(nn.Module):
     """The published network as ordinary modules."""

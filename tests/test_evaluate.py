@@ -16,6 +16,8 @@ from robustdd.progress import Progress
 from robustdd.rng import generator
 from robustdd.synthetic import SyntheticSet
 
+torch.set_num_threads(1)
+
 NETWORK = ConvNet(1, (4, 4), 3, 4, 1)
 PARAMS = Evaluate(epochs=7, batch_size=4, decay_epoch=4)
 FULL = TrainFull(epochs=5, batch_size=8, learning_rate=0.05, decay_epochs=(2, 3))

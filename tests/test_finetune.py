@@ -13,6 +13,8 @@ from robustdd.params import Teachers
 from robustdd.rng import generator
 from robustdd.training import Optimizer, Trained, accuracy, train_epoch
 
+torch.set_num_threads(1)
+
 NETWORK = ConvNet(1, (4, 4), 3, 4, 1)
 PARAMS = Teachers(batch_size=8, learning_rate=0.05, momentum=0.9, rho=0.1, seed=3)
 

@@ -13,6 +13,8 @@ from robustdd.training import Optimizer, Trained, step, weighted_cross_entropy
 from tests.reference.gsam import gsam_gradient
 from tests.reference.training import sgd
 
+torch.set_num_threads(1)
+
 NETWORK = ConvNet(2, (4, 4), 3, 3, 1)
 
 

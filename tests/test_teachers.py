@@ -22,6 +22,8 @@ from robustdd.teachers import Teacher, train_teacher
 from robustdd.training import Optimizer, Trained, train_epoch
 from robustdd.weights import blended_weight
 
+torch.set_num_threads(1)
+
 NETWORK = ConvNet(1, (4, 4), 3, 4, 1)
 NEIGHBOURS = Neighbours(k=3, backend="torch")
 SGD = Teachers(epochs=5, batch_size=8, learning_rate=0.05, momentum=0.5, optimizer="sgd", warmup_share=0.4, seed=3)

@@ -24,6 +24,8 @@ from robustdd.training import (
 )
 from tests.reference import training as reference
 
+torch.set_num_threads(1)
+
 NETWORK = ConvNet(1, (4, 4), 3, 4, 1)
 DSA = "color_crop_cutout_flip_scale_rotate"
 SGD = Optimizer("sgd", 0.05, 0.9, 5e-4)
@@ -184,9 +186,10 @@ def test_an_epoch_on_cuda_repeats_to_the_bit_and_comes_near_the_cpu() -> None:
     start = fresh()
     on_cpu, _ = train_epoch(NETWORK, start, images, labels, weights, GSAM, 16, DSA, generator("epoch"))
     there = [tensor.cuda() for tensor in (images, labels, weights)]
-    first, second = (
-        train_epoch(NETWORK, Trained.fresh(start.parameters.cuda()), *there, GSAM, 16, DSA, generator("epoch"))[0]
-        for _ in range(2)
-    )
+    with torch.backends.cudnn.flags(deterministic=True, benchmark=False, allow_tf32=False):
+        first, second = (
+            train_epoch(NETWORK, Trained.fresh(start.parameters.cuda()), *there, GSAM, 16, DSA, generator("epoch"))[0]
+            for _ in range(2)
+        )
     assert same(first, second)
     torch.testing.assert_close(first.parameters.cpu(), on_cpu.parameters, rtol=0, atol=1e-3)
