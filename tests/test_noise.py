@@ -65,6 +65,13 @@ def test_exact_draws_meet_every_quota_within_one(rate: float, classes: int, seed
     assert abs(realised_rate(observed, clean) - rate) <= classes / len(clean)
 
 
+def test_exact_draws_spread_the_flips_over_all_positions() -> None:
+    matrix = transition_matrix(Noise(kind="symmetric", rate=0.4), 2)
+    flipped = corrupt(torch.zeros(1000, dtype=torch.int64), matrix, "exact", generator("noise", 0))
+    assert int(flipped.sum()) == 400
+    assert 160 < int(flipped[:500].sum()) < 240
+
+
 @settings(deadline=None, max_examples=25)
 @given(CLASSES, SEEDS, st.sampled_from(["bernoulli", "exact"]))
 def test_a_class_of_probability_zero_is_never_observed(classes: int, seed: int, draw: str) -> None:
