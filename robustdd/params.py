@@ -6,7 +6,7 @@ Plain dataclasses, so that the core runs without pydantic; `robustdd.study` vali
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,14 @@ Momentum = PartialShare
 Strategy = Literal["none", "color_crop_cutout_flip_scale_rotate", "color_crop_cutout_scale_rotate", "crop", "crop_flip"]
 
 
+class Section:
+    """What all sections share: pydantic, when it looks, takes no unknown key, no other type, no inf and no nan."""
+
+    __pydantic_config__: ClassVar[dict[str, bool | str]] = {"strict": True, "extra": "forbid", "allow_inf_nan": False}
+
+
 @dataclass(frozen=True)
-class Dataset:
+class Dataset(Section):
     """One image set: where it comes from, its hold-out and its whitening."""
 
     kind: Literal["digits"]
@@ -48,7 +54,7 @@ class Dataset:
 
 
 @dataclass(frozen=True)
-class Noise:
+class Noise(Section):
     """How the observed labels differ from the clean ones."""
 
     kind: Literal["none", "symmetric", "matrix"]
@@ -60,7 +66,7 @@ class Noise:
 
 
 @dataclass(frozen=True)
-class Cell:
+class Cell(Section):
     """A dataset under a noise."""
 
     dataset: str
@@ -68,7 +74,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class View:
+class View(Section):
     """A cell seen by one set of teachers."""
 
     cell: str
@@ -76,10 +82,12 @@ class View:
     """plain: all 1 (DATM). sgr: Eq. 7 with the ladder of maxima, brought to mean 1. literal: the same, not normalised.
     ssft: blend 0. knn: blend maximum 1. fixed: `blend_maximum` for every teacher. oracle: 1 for right labels, 0 for wrong."""
     blend_maximum: Share | None = None
+    weights_from: Literal["labels", "forgetting"] = "labels"
+    """Where the static weights come from: `forgetting`, but for `plain` and `oracle` (dvc.yaml takes the dependency from here)."""
 
 
 @dataclass(frozen=True)
-class Row:
+class Row(Section):
     """One distilled set: a view, a method, its size and its seed."""
 
     view: str
@@ -92,7 +100,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Network:
+class Network(Section):
     """Size of the ConvNet."""
 
     width: Count = 128
@@ -100,7 +108,7 @@ class Network:
 
 
 @dataclass(frozen=True)
-class Forgetting:
+class Forgetting(Section):
     """Second-split forgetting: two halves, both directions, `epochs` on each."""
 
     epochs: Count = 30
@@ -116,7 +124,7 @@ class Forgetting:
 
 
 @dataclass(frozen=True)
-class Teachers:
+class Teachers(Section):
     """Training of the P teachers, and with it of their fine-tuned targets."""
 
     num_teachers: Count = 100
@@ -138,7 +146,7 @@ class Teachers:
 
 
 @dataclass(frozen=True)
-class Neighbours:
+class Neighbours(Section):
     """K nearest neighbours in the penultimate features, by cosine."""
 
     k: Count = 20
@@ -146,7 +154,7 @@ class Neighbours:
 
 
 @dataclass(frozen=True)
-class Subset:
+class Subset(Section):
     """The reliable subset D_sub."""
 
     rule: Literal["rank", "threshold"] = "rank"
@@ -157,7 +165,7 @@ class Subset:
 
 
 @dataclass(frozen=True)
-class Finetune:
+class Finetune(Section):
     """Clean targets: fine-tuning on D_sub from the teacher's snapshots."""
 
     first_start: Index = 0
@@ -168,7 +176,7 @@ class Finetune:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(Section):
     """One way of distilling: DATM's schedule and step sizes."""
 
     initial: Literal["selected", "random"] = "selected"
@@ -201,7 +209,7 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class TrainFull:
+class TrainFull(Section):
     """Training on all noisy images: the row `full`."""
 
     epochs: Count = 200
@@ -216,7 +224,7 @@ class TrainFull:
 
 
 @dataclass(frozen=True)
-class Evaluate:
+class Evaluate(Section):
     """Training of fresh networks on a distilled set, as DATM does."""
 
     epochs: Count = 1001
@@ -230,7 +238,7 @@ class Evaluate:
 
 
 @dataclass(frozen=True)
-class Grid:
+class Grid(Section):
     """Which stages run for which ids: lists, because dvc.yaml's matrix reads lists. `robustdd.study` checks them against the rows."""
 
     forgetting: tuple[str, ...] = ()
@@ -244,7 +252,7 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class Study:
+class Study(Section):
     """The whole of a params.yaml."""
 
     name: str

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import io
+import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from ruamel.yaml import YAML
+
+from robustdd.errors import UserError
+from robustdd.study import load_study
 
 CELL, PLAIN, SGR = "digits-sym40", "digits-sym40-plain", "digits-sym40-sgr"
 
@@ -20,7 +25,10 @@ def tiny_study() -> dict[str, Any]:
         "threads": 1,
         "datasets": {"digits": {"kind": "digits", "test_images": 1297, "whitening": "zca", "zca_epsilon": 0.1}},
         "cells": {CELL: {"dataset": "digits", "noise": {"kind": "symmetric", "rate": 0.4}}},
-        "views": {PLAIN: {"cell": CELL, "weights": "plain"}, SGR: {"cell": CELL, "weights": "sgr"}},
+        "views": {
+            PLAIN: {"cell": CELL, "weights": "plain"},
+            SGR: {"cell": CELL, "weights": "sgr", "weights_from": "forgetting"},
+        },
         "rows": {
             f"{CELL}-random-ipc1-s0": _row(PLAIN, "random"),
             f"{PLAIN}-selected-ipc1-s0": _row(PLAIN, "selected"),
@@ -55,6 +63,17 @@ def write_study(folder: Path, study: dict[str, Any] | None = None) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "params.yaml").write_text(text.getvalue(), encoding="utf-8")
     return folder
+
+
+def refusal(folder: Path) -> str:
+    """The one line with which the study of `folder` is refused, within a second of this processor."""
+    started = time.process_time()
+    with pytest.raises(UserError) as caught:
+        load_study(folder)
+    assert time.process_time() - started < 1
+    line = str(caught.value)
+    assert line.isprintable() and len(line) <= 450 and line.startswith(str(folder / "params.yaml"))
+    return line
 
 
 def _row(view: str, method: str, targets: str = "teachers") -> dict[str, Any]:

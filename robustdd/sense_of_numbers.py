@@ -1,0 +1,70 @@
+"""Whether the numbers of a study fit each other: start epochs, epochs that exist, neighbours, seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from robustdd.params import Dataset, Recipe, Row, Study
+
+CLASSES = {"digits": 10}
+"""Classes of the data sets that are known before they are read."""
+_IMAGES = {"digits": 1797}
+_DISTILLED = ("datm", "sgr", "ours")
+
+
+def number_problems(study: Study) -> Iterator[str]:
+    """What is wrong, one line each; the ids of the study must be right already."""
+    for rule in (_recipes, _finetune, _amounts, _seeds):
+        yield from rule(study)
+
+
+def _recipes(study: Study) -> Iterator[str]:
+    for ident, recipe in study.recipes.items():
+        if not recipe.min_start < recipe.first_max_start <= recipe.max_start:
+            found = f"{recipe.min_start}, {recipe.first_max_start}, {recipe.max_start}"
+            yield f"recipes.{ident}: expected min_start < first_max_start <= max_start, found {found}"
+    for ident, row, recipe in _used(study, _DISTILLED):
+        last, epochs = recipe.max_start - 1 + recipe.teacher_epochs, study.teachers.epochs
+        if last > epochs:
+            reach = f"max_start - 1 + teacher_epochs = {last}"
+            yield f"recipes.{row.recipe}: row {ident!r} reads epoch {reach}, but teachers.epochs is {epochs}"
+
+
+def _finetune(study: Study) -> Iterator[str]:
+    first, last = study.finetune.first_start, study.finetune.last_start
+    if first > last or last > study.teachers.epochs:
+        yield f"finetune: expected first_start <= last_start <= teachers.epochs, found {first}, {last}"
+    for ident, _, recipe in _used(study, ("ours",)):
+        if first > recipe.min_start or last < recipe.max_start - 1:
+            needed = f"{recipe.min_start}..{recipe.max_start - 1}"
+            yield f"finetune: start epochs are {first}..{last}, but row {ident!r} draws {needed}; widen them"
+
+
+def _used(study: Study, methods: Sequence[str]) -> Iterator[tuple[str, Row, Recipe]]:
+    for ident, row in study.rows.items():
+        if row.method in methods:
+            yield ident, row, study.recipes[row.recipe]
+
+
+def _amounts(study: Study) -> Iterator[str]:
+    k = study.neighbours.k
+    for ident, dataset in study.datasets.items():
+        images = _IMAGES.get(dataset.kind)
+        if images is None:
+            continue
+        training = _training_images(dataset, images)
+        if dataset.test_images >= images:
+            yield f"datasets.{ident}.test_images: expected fewer than {images}, found {dataset.test_images}"
+        elif k >= training:
+            yield f"neighbours.k: {k} neighbours need more than {k} training images, {ident!r} has {training}"
+
+
+def _training_images(dataset: Dataset, images: int) -> int:
+    return int((images - dataset.test_images) * (1 - dataset.holdout))
+
+
+def _seeds(study: Study) -> Iterator[str]:
+    for name in ("forgetting", "train_full", "evaluate"):
+        seeds: tuple[int, ...] = getattr(study, name).seeds
+        if not seeds or len(set(seeds)) < len(seeds):
+            yield f"{name}.seeds: expected different numbers, at least one, found {list(seeds)}"
