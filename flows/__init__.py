@@ -1,0 +1,1 @@
+"""Order and fan-out: a stage as one Prefect flow."""

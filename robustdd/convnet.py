@@ -66,7 +66,7 @@ class ConvNet:
 
     def unflatten(self, parameters: Tensor) -> list[Tensor]:
         """Views of the flat vector [P], one a parameter."""
-        return [piece.view(shape) for piece, shape in zip(parameters.split(self.sizes), self.shapes, strict=True)]
+        return [piece.view(shape) for piece, shape in zip(torch.split(parameters, list(self.sizes)), self.shapes, strict=True)]
 
     def features(self, parameters: Tensor, images: Tensor) -> Tensor:
         """Penultimate features [n, num_features] of images [n, channels, height, width]."""

@@ -1,0 +1,1 @@
+"""One cached Prefect task a file: read artifacts, call the core, publish."""

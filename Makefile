@@ -1,0 +1,58 @@
+# The two commands are `make repro` and `make test`; `make help` lists the others.
+PYTHON ?= python3
+VENV ?= $(CURDIR)/.venv
+FLAVOUR ?= cpu
+SERVER ?= yes
+STUDY ?= .
+
+export PATH := $(VENV)/bin:$(PATH)
+include env.mk
+INSTALLED := $(VENV)/.installed-$(FLAVOUR)-$(shell cat locks/$(FLAVOUR).txt pyproject.toml | cksum | cut -d' ' -f1)
+
+.PHONY: help repro test lint setup lock ui clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make repro     set up, build the demo study with dvc and print its result table"
+	@echo "make test      set up and run the whole test suite"
+	@echo "make lint      format, lint, types and layers alone"
+	@echo "make ui        Prefect server and UI on http://127.0.0.1:$(UI_PORT)"
+	@echo "make lock      resolve pyproject.toml anew into locks/"
+
+setup: $(INSTALLED)
+
+# Named by what is installed, and made last: an installation that was cut off is begun again.
+$(INSTALLED):
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing locks/$(FLAVOUR).txt into $(VENV)"
+	@python -m pip install --quiet --no-input --disable-pip-version-check -r locks/$(FLAVOUR).txt
+	@python -m pip install --quiet --no-input --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@rm -f $(VENV)/.installed-* && touch $@
+
+repro: setup
+	@if dvc status --quiet $(STUDY_FILE); then echo "nothing is stale"; \
+	elif [ "$(SERVER)" = yes ]; then python -m flows.with_server dvc repro $(STUDY_FILE); \
+	else dvc repro $(STUDY_FILE); fi
+	@python -m robustdd table $(STUDY)
+
+test: setup lint
+	@python -m pytest -q -n 2 --cov=robustdd --cov-report=term:skip-covered
+
+lint: setup
+	@ruff format --check --quiet .
+	@ruff check --quiet .
+	@lint-imports --no-logo
+	@mypy
+
+ui: setup
+	@prefect server start --host 127.0.0.1 --port $(UI_PORT)
+
+lock:
+	@$(PYTHON) -m venv .venv-lock
+	@.venv-lock/bin/python -m pip install --quiet --upgrade pip
+	@.venv-lock/bin/python -m pip install --quiet torch==2.13.0 torchvision==0.28.0 setuptools -e ".[cpu]" --group dev
+	@sh locks/write.sh .venv-lock/bin/python
+	@rm -r .venv-lock
+
+clean:
+	@rm -rf .robustdd data/[a-z]*/ data/report.html

@@ -1,0 +1,61 @@
+"""One stage as one Prefect flow run, watched in the UI."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+# Read by Prefect on import. Its console is quiet: a stage tells its user one line where Prefect prints a traceback.
+os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "robustdd")
+os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "2")
+os.environ.setdefault("DO_NOT_TRACK", "1")
+
+from prefect import flow, tags
+from prefect.futures import PrefectFuture
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from tasks.caching import Outcome, task_of
+from tasks.producing import commit
+from tasks.units import Unit
+
+
+def run_live(
+    stage: str,
+    ident: str,
+    waves: Iterator[list[Unit]],
+    workers: int,
+    labels: Sequence[str],
+    outcomes: dict[str, Outcome],
+) -> None:
+    """Run the waves as one flow run with these tags, and note in `outcomes` what became of every unit, as it is known.
+
+    Raises the error of the first unit that failed, after the others of its wave are done; whatever else is raised is
+    Prefect's own trouble, and the units noted so far are done.
+    """
+
+    runner: Any = ThreadPoolTaskRunner(max_workers=workers)
+
+    @flow(
+        name=stage,
+        flow_run_name=f"{stage} {ident}",
+        task_runner=runner,
+        validate_parameters=False,
+    )
+    def stage_flow() -> None:
+        for wave in waves:
+            futures = [task_of(unit).live.submit(unit) for unit in wave]
+            for future in futures:
+                future.wait()
+            for unit, future in zip(wave, futures, strict=True):
+                outcomes[unit.name] = _outcome(unit, future)
+
+    with tags(*labels, f"commit:{commit()}"):
+        stage_flow()
+
+
+def _outcome(unit: Unit, future: PrefectFuture[dict[str, object]]) -> Outcome:
+    facts = future.result()
+    cached = future.state.name == "Cached"
+    return Outcome(unit.name, cached, {} if cached else dict(facts))

@@ -1,0 +1,58 @@
+"""How the units of a stage are run: under a Prefect server that answers, else directly; the cache is the same."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from flows.server import answers
+from robustdd.errors import RobustddError
+from tasks.caching import Outcome, task_of
+from tasks.units import Unit
+
+log = logging.getLogger("robustdd.run")
+
+Waves = Callable[[], Iterator[list[Unit]]]
+"""The units of a stage, wave after wave: a wave is asked for when the one before is done."""
+
+
+def run_units(stage: str, ident: str, waves: Waves, workers: int, labels: Sequence[str] = ()) -> list[Outcome]:
+    """Run every unit of a stage, up to `workers` of a wave at once. Raises RobustddError for a unit that failed.
+
+    The artifacts decide, not the server: when Prefect itself fails on the way, the rest runs without it.
+    """
+    url = os.environ.get("PREFECT_API_URL")
+    outcomes: dict[str, Outcome] = {}
+    if url and answers(url):
+        try:
+            _live(stage, ident, waves, workers, labels, outcomes)
+            return list(outcomes.values())
+        except RobustddError:
+            raise
+        except Exception as trouble:
+            reason = (str(trouble) or type(trouble).__name__).splitlines()[0][:200]
+            log.warning("%s %s: the Prefect server failed (%s); going on without it", stage, ident, reason)
+    else:
+        where = f" at {url}" if url else ""
+        log.info("%s %s: no Prefect server%s; the tasks run directly, with the same cache", stage, ident, where)
+    _direct(waves, workers, outcomes)
+    return list(outcomes.values())
+
+
+def _live(
+    stage: str, ident: str, waves: Waves, workers: int, labels: Sequence[str], outcomes: dict[str, Outcome]
+) -> None:
+    from flows.live import run_live
+
+    run_live(stage, ident, waves(), workers, labels, outcomes)
+
+
+def _direct(waves: Waves, workers: int, outcomes: dict[str, Outcome]) -> None:
+    """Run what is not noted in `outcomes` yet; what a failing server left untold counts as cached if it is there."""
+    with ThreadPoolExecutor(workers) as pool:
+        for wave in waves():
+            left = [unit for unit in wave if unit.name not in outcomes]
+            for outcome in pool.map(lambda unit: task_of(unit).direct(unit), left):
+                outcomes[outcome.unit] = outcome

@@ -1,0 +1,96 @@
+"""Which code an artifact comes from: the project modules that a task reaches, without their comments."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The folder of the code: the parent of flows/, tasks/ and robustdd/."""
+
+PACKAGES = ("robustdd", "tasks", "flows")
+
+NOT_IN_KEYS = frozenset(
+    {
+        *(
+            "tasks",
+            "tasks.code",
+            "tasks.units",
+            "tasks.caching",
+            "tasks.producing",
+            "tasks.locking",
+            "tasks.layout",
+            "tasks.policy",
+        ),
+        "robustdd.params",
+    }
+)
+"""Modules that decide when a task runs and where its files lie, never what is in them; and the sections of params.yaml,
+whose values stand in the keys themselves."""
+
+
+def module_file(name: str) -> Path | None:
+    """File of the project module `name`, None when there is none of that name."""
+    path = ROOT.joinpath(*name.split("."))
+    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+def closure(name: str) -> dict[str, Path]:
+    """The project modules that `name` reaches through its imports, itself included: module name to file, sorted.
+
+    Imports inside functions count; those under `if TYPE_CHECKING` do too, which is at worst too careful.
+    """
+    found: dict[str, Path] = {}
+    waiting = [name]
+    while waiting:
+        module = waiting.pop()
+        path = module_file(module)
+        if module in found or module in NOT_IN_KEYS or path is None:
+            continue
+        found[module] = path
+        waiting += _imported(*_stamped(path))
+    return dict(sorted(found.items()))
+
+
+def code_hash(name: str) -> str:
+    """Sha256 over the syntax trees, without comments and docstrings, of every module that `name` reaches."""
+    total = hashlib.sha256()
+    for module, path in closure(name).items():
+        total.update(f"{module}\n{_tree_hash(*_stamped(path))}\n".encode())
+    return total.hexdigest()
+
+
+def _stamped(path: Path) -> tuple[Path, int, int]:
+    stat = path.stat()
+    return path, stat.st_mtime_ns, stat.st_size
+
+
+@cache
+def _imported(path: Path, _mtime: int, _size: int) -> tuple[str, ...]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    inside = [name for name in names if name.split(".")[0] in PACKAGES]
+    parents = {".".join(name.split(".")[:depth]) for name in inside for depth in range(1, name.count(".") + 1)}
+    return tuple(sorted({*inside, *parents}))
+
+
+@cache
+def _tree_hash(path: Path, _mtime: int, _size: int) -> str:
+    tree = ast.parse(path.read_bytes())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = [part for part in node.body if not _is_text(part)]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

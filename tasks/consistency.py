@@ -1,0 +1,41 @@
+"""Stage `consistency`: every teacher's dynamic weights, from its snapshot at the start of the last epoch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from safetensors import safe_open
+
+from robustdd.consistency import consistency
+from robustdd.params import Study
+from tasks.caching import cached_task
+from tasks.layout import Layout
+from tasks.reading import class_names, network_for, parquet, run_params, training_images, training_inputs
+from tasks.units import Input, Made, Unit, Work
+
+
+def waves(study: Study, view: str, layout: Layout) -> Iterator[list[Unit]]:
+    """One unit a teacher, the one whose blend is 0 included."""
+    inputs = training_inputs(study, layout, study.views[view].cell)
+    params = {"network": study.network, "neighbours": study.neighbours, **run_params(study)}
+    teachers = layout.artifact("teachers", view)
+    place, units = layout.place("consistency", view), []
+    for index in range(study.teachers.num_teachers):
+        taught = {**inputs, "teacher": Input(teachers, f"teacher-{index:03d}")}
+        units.append(Unit(weigh.name, place, f"consistency-{index:03d}", {**params, "index": index}, taught))
+    yield units
+
+
+@cached_task
+def weigh(unit: Unit, work: Work) -> Made:
+    """Dynamic weight of every sample under one teacher, with the blend of that teacher's last epoch."""
+    data, index = training_images(unit), unit.params["index"]
+    network = network_for(unit.params["network"], data.images, len(class_names(unit)))
+    blends = json.loads(unit.path("teacher", f"teacher-{index:03d}.json").read_bytes())["blends"]
+    with safe_open(unit.path("teacher", f"teacher-{index:03d}.safetensors"), "pt") as file:
+        start_of_last_epoch = file.get_slice("snapshots")[len(blends) - 1].to(data.images.device)
+    weight = consistency(network, start_of_last_epoch, data.images, data.observed, unit.params["neighbours"])
+    count = len(data.ids)
+    columns = {"id": data.ids, "teacher": [index] * count, "dynamic_weight": weight, "blend": [blends[-1]] * count}
+    return Made({f"{unit.name}.parquet": parquet(**columns)})

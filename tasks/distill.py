@@ -1,0 +1,113 @@
+"""Stage `distill`: the synthetic set of a row, by whichever method."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from safetensors.torch import load_file
+from torch import Tensor
+
+from robustdd.distill import distill
+from robustdd.params import Recipe, Study
+from robustdd.rng import generator
+from robustdd.selection import Selection, random_start, selected_start
+from robustdd.synthetic import SyntheticSet
+from robustdd.trajectories import Trajectories
+from tasks.caching import cached_task
+from tasks.layout import Layout
+from tasks.reading import (
+    class_names,
+    json_file,
+    network_for,
+    run_params,
+    tensors_file,
+    training_images,
+    training_inputs,
+)
+from tasks.units import Input, Made, Unit, Work
+
+MATCHED = ("datm", "sgr", "ours")
+"""Methods that match trajectories; the others are initialisations as they are."""
+
+
+def waves(study: Study, row: str, layout: Layout) -> Iterator[list[Unit]]:
+    """One unit: the synthetic set."""
+    asked = study.rows[row]
+    inputs = training_inputs(study, layout, study.views[asked.view].cell)
+    count = range(study.teachers.num_teachers)
+    if asked.method != "random":
+        teachers = layout.artifact("teachers", asked.view)
+        inputs |= {f"teacher-{index:03d}": Input(teachers, f"teacher-{index:03d}") for index in count}
+    if asked.method == "ours":
+        targets = layout.artifact("finetune", asked.view)
+        inputs |= {f"clean-target-{index:03d}": Input(targets, f"clean-target-{index:03d}") for index in count}
+    yield [Unit(distil.name, layout.place("distill", row), "distilled", _params(study, row), inputs)]
+
+
+def _params(study: Study, row: str) -> dict[str, Any]:
+    asked, recipe = study.rows[row], study.recipes[study.rows[row].recipe]
+    initial = {"random": "random", "selected": "selected"}.get(asked.method, recipe.initial)
+    matched = asked.method in MATCHED
+    return {
+        "initial": initial,
+        "ipc": asked.ipc,
+        "seed": asked.seed,
+        "initial_rate": recipe.initial_rate,
+        "recipe": recipe if matched else None,
+        "aux_share": recipe.aux_share if asked.method == "ours" else 0.0,
+        "network": study.network,
+        **run_params(study),
+    }
+
+
+@cached_task
+def distil(unit: Unit, work: Work) -> Made:
+    """Choose real images as the first set and, for a matched method, move it along the teachers' trajectories."""
+    data, params, classes = training_images(unit), unit.params, len(class_names(unit))
+    network = network_for(params["network"], data.images, classes)
+    labels = [label for label in unit.inputs if label.startswith("teacher-")]
+    targets = [label for label in unit.inputs if label.startswith("clean-target-")]
+    draws = generator("selection", params["seed"])
+    if params["initial"] == "random":
+        chosen = random_start(data.observed, classes, params["ipc"], draws)
+    else:
+        finals = _trajectories(unit, labels, []).finals()
+        chosen = selected_start(network, finals, data.images, data.observed, params["ipc"], draws)
+    start = chosen.begin(data.images, params["initial_rate"])
+    notes = _notes(chosen, data.clean == data.observed)
+    recipe: Recipe | None = params["recipe"]
+    if recipe is None:
+        return Made(_set_files(start, {0: start}), notes)
+    trajectories = _trajectories(unit, labels, targets)
+    found = distill(
+        network, start, trajectories, recipe, params["aux_share"], params["seed"], work.checkpoints, work.progress
+    )
+    curve = {
+        "losses": found.losses.tolist(),
+        "rates": found.rates.tolist(),
+        "skipped": found.skipped,
+        "iterations": recipe.iterations,
+    }
+    files = {**_set_files(found.synthetic, found.saved), "curve.json": json_file(curve)}
+    return Made(files, {**notes, "skipped": found.skipped, "learning_rate": float(found.synthetic.learning_rate)})
+
+
+def _trajectories(unit: Unit, labels: list[str], targets: list[str]) -> Trajectories:
+    paths = [[unit.path(label, f"{label}.safetensors") for label in names] for names in (labels, targets)]
+    return Trajectories.from_files(paths[0], paths[1] or None)
+
+
+def _notes(chosen: Selection, right: Tensor) -> dict[str, Any]:
+    """How many images had to be filled in, and what share of the chosen ones is labelled right."""
+    return {"filled": chosen.filled, "start_purity": float(right.cpu()[chosen.rows].double().mean())}
+
+
+def _set_files(final: SyntheticSet, saved: dict[int, SyntheticSet]) -> dict[str, bytes]:
+    steps = {f"{step:06d}/{name}": tensor for step, one in saved.items() for name, tensor in one.tensors().items()}
+    return {"distilled.safetensors": tensors_file(**final.tensors()), "saved.safetensors": tensors_file(**steps)}
+
+
+def read_synthetic(unit: Unit, label: str = "distilled") -> SyntheticSet:
+    """The synthetic set of an input."""
+    return SyntheticSet.from_tensors(load_file(unit.path(label, "distilled.safetensors")))

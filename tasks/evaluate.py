@@ -1,0 +1,80 @@
+"""Stage `evaluate`: fresh networks trained on a row's synthetic set, one a seed, and their test accuracy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from robustdd.evaluate import evaluate_synthetic
+from robustdd.params import Study
+from robustdd.synthetic import SyntheticSet
+from tasks.caching import cached_task
+from tasks.distill import read_synthetic
+from tasks.layout import Layout
+from tasks.reading import holdout_images, json_file, network_for, run_params, test_images, training_inputs
+from tasks.units import Input, Made, Unit, Work
+
+
+def waves(study: Study, row: str, layout: Layout) -> Iterator[list[Unit]]:
+    """One unit a seed, then one that writes them together."""
+    asked = study.rows[row]
+    cell = study.views[asked.view].cell
+    place = layout.place("evaluate", row)
+    inputs = {
+        **training_inputs(study, layout, cell),
+        "test": Input(layout.artifact("images", study.cells[cell].dataset), "test"),
+        "distilled": Input(layout.artifact("distill", row), "distilled"),
+    }
+    params = {"evaluate": replace(study.evaluate, seeds=()), "network": study.network, **run_params(study)}
+    parts = [Unit(train.name, place, f"seed-{seed}", {**params, "seed": seed}, inputs) for seed in study.evaluate.seeds]
+    yield parts
+    told = {"row": row, "cell": cell, "view": asked.view, "method": asked.method, "ipc": asked.ipc}
+    told |= {"seed": asked.seed, "recipe": asked.recipe}
+    joined = {part.name: Input(part.folder, part.name) for part in parts}
+    yield [Unit(join.name, place, "accuracy", {"row": told, "seeds": study.evaluate.seeds}, joined)]
+
+
+@cached_task
+def train(unit: Unit, work: Work) -> Made:
+    """Train one network and measure it on the test images, and on the noisy hold-out where there is one."""
+    params, synthetic = unit.params, _on_device(unit)
+    network = network_for(params["network"], synthetic.images, synthetic.label_logits.shape[1])
+    images, labels = test_images(unit)
+    apart = holdout_images(unit)
+    extra = (apart.images, apart.observed) if apart.ids else None
+    result = evaluate_synthetic(
+        network, synthetic, images, labels, params["evaluate"], params["seed"], work.progress, holdout=extra
+    )
+    values = {
+        "accuracy": result.accuracy,
+        "holdout_accuracy": result.holdout_accuracy,
+        "seed": params["seed"],
+        "test_images": len(labels),
+    }
+    return Made({f"{unit.name}.json": json_file(values)})
+
+
+def _on_device(unit: Unit) -> SyntheticSet:
+    from robustdd.devices import resolve
+
+    device = resolve(unit.params["device"])
+    return SyntheticSet(*(tensor.to(device) for tensor in read_synthetic(unit).tensors().values()))
+
+
+@cached_task
+def join(unit: Unit, work: Work) -> Made:
+    """Every seed's accuracy of a row in one file."""
+    parts: list[dict[str, Any]] = [
+        json.loads(unit.path(f"seed-{seed}", f"seed-{seed}.json").read_bytes()) for seed in unit.params["seeds"]
+    ]
+    held = [part["holdout_accuracy"] for part in parts]
+    together = {
+        **unit.params["row"],
+        "evaluation_seeds": [part["seed"] for part in parts],
+        "accuracy": [part["accuracy"] for part in parts],
+        "holdout_accuracy": None if None in held else held,
+        "test_images": parts[0]["test_images"],
+    }
+    return Made({"accuracy.json": json_file(together)})

@@ -1,0 +1,81 @@
+"""Stage `forgetting`: second-split forgetting, both directions for each seed, and the static weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
+
+import torch
+
+from robustdd.forgetting import forgetting_score, halves, second_split, static_weight
+from robustdd.params import Forgetting, Study
+from tasks.caching import cached_task
+from tasks.layout import Layout
+from tasks.reading import (
+    class_names,
+    column,
+    network_for,
+    parquet,
+    read_table,
+    run_params,
+    training_images,
+    training_inputs,
+)
+from tasks.units import Input, Made, Unit, Work
+
+DIRECTIONS = ("ab", "ba")
+
+
+def waves(study: Study, cell: str, layout: Layout) -> Iterator[list[Unit]]:
+    """One unit a seed and direction, then one that joins them."""
+    inputs = training_inputs(study, layout, cell)
+    place = layout.place("forgetting", cell)
+    training = replace(study.forgetting, seeds=(), learn_share=0.0)
+    parts = []
+    for seed, direction in product(study.forgetting.seeds, DIRECTIONS):
+        params = {"forgetting": training, "seed": seed, "direction": direction, **run_params(study)}
+        parts.append(Unit(watch.name, place, f"half-s{seed}-{direction}", params, inputs))
+    yield parts
+    joined = {part.name: Input(part.folder, part.name) for part in parts}
+    values = {"learn_share": study.forgetting.learn_share, "device": study.device}
+    yield [Unit(join.name, place, "forgetting", values, {**inputs, **joined})]
+
+
+@cached_task
+def watch(unit: Unit, work: Work) -> Made:
+    """Train on one half, then on the other, and watch when the first half is learnt and forgotten."""
+    params: Forgetting = unit.params["forgetting"]
+    data, seed = training_images(unit), unit.params["seed"]
+    first, second = halves(len(data.ids), seed)
+    if unit.params["direction"] == "ba":
+        first, second = second, first
+    network = network_for(params.network, data.images, len(class_names(unit)))
+    record = second_split(network, data.images, data.observed, first, second, params, seed, work.progress)
+    ids = [data.ids[row] for row in record.rows.tolist()]
+    return Made(
+        {f"{unit.name}.parquet": parquet(id=ids, t_learn=record.learned, t_forget=record.forgotten)},
+        {"first_accuracy": list(record.first_accuracy), "second_accuracy": list(record.second_accuracy)},
+    )
+
+
+@cached_task
+def join(unit: Unit, work: Work) -> Made:
+    """A sample's epochs (mean over the seeds), forgetting score and static weight, in the order of the images."""
+    data = training_images(unit)
+    tables = [read_table(unit.path(label, f"{label}.parquet")) for label in unit.inputs if label.startswith("half-")]
+    place = {ident: row for row, ident in enumerate(data.ids)}
+    totals = torch.zeros(3, len(data.ids), dtype=torch.float64)
+    for table in tables:
+        rows = torch.tensor([place[ident] for ident in table["id"].to_pylist()])
+        totals[0, rows] += column(table, "t_learn")
+        totals[1, rows] += column(table, "t_forget")
+        totals[2, rows] += 1
+    learned, forgotten = totals[:2] / totals[2]
+    score = forgetting_score(learned, forgotten, unit.params["learn_share"])
+    weight = static_weight(score)
+    columns = {"t_learn": learned, "t_forget": forgotten, "score": score, "static_weight": weight}
+    return Made(
+        {"forgetting.parquet": parquet(id=data.ids, **columns)},
+        {"distinct_weights": len(set(weight.tolist()))},
+    )

@@ -1,0 +1,119 @@
+"""Making one artifact: the key is frozen first, the body computes, the files are published with their manifest."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import subprocess
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import cache
+from importlib import metadata
+from typing import Any
+
+import torch
+
+from robustdd.artifacts import publish, writable
+from robustdd.checkpoint import Checkpoints
+from robustdd.devices import device_model, resolve
+from robustdd.errors import RobustddError
+from robustdd.progress import Progress
+from tasks.code import ROOT
+from tasks.units import Body, Key, Unit, Work, key_of
+
+log = logging.getLogger("robustdd.run")
+
+VERSIONS = ("torch", "numpy", "faiss-cpu", "faiss-gpu", "prefect", "dvc", "pyarrow")
+
+
+def produce(unit: Unit, body: Body) -> dict[str, Any]:
+    """Make the artifact of `unit` and return the facts of this run that no key determines.
+
+    Raises RobustddError after publishing when code or inputs moved meanwhile. The artifact keeps the key of the code
+    that made it; DVC hashes dependencies after the command and must not record the new code with the old result.
+    """
+    started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
+    frozen = key_of(unit)
+    unit.folder.mkdir(parents=True, exist_ok=True)
+    writable(unit.folder)
+    facts = _facts(unit)
+    binding = {"key": frozen.key, **{name: str(facts[name]) for name in ("device", "threads", "torch")}}
+    checkpoints = Checkpoints(unit.place.layout.checkpoints(frozen.key), binding)
+    made = body(unit, Work(checkpoints, _Reporter(unit.name)))
+    publish(
+        unit.folder,
+        unit.name,
+        made.files,
+        task=unit.task,
+        key=frozen.key,
+        params=frozen.params,
+        inputs=frozen.inputs,
+        code=frozen.code,
+        notes=dict(made.notes),
+    )
+    checkpoints.clear()
+    _refuse_moved(unit, frozen)
+    return {**facts, "started": started, "seconds": round(time.monotonic() - clock, 2)}
+
+
+def _refuse_moved(unit: Unit, frozen: Key) -> None:
+    now = key_of(unit)
+    if now.key != frozen.key:
+        what = "code" if now.code != frozen.code else "inputs"
+        raise RobustddError(
+            f"{unit.place} {unit.name}: its {what} changed while it ran; the result is kept under the {what} "
+            "that made it and is not recorded; run again"
+        )
+
+
+def _facts(unit: Unit) -> dict[str, Any]:
+    device = resolve(unit.params.get("device", "cpu"))
+    versions = {name: _version(name) for name in VERSIONS}
+    return {
+        "commit": commit(),
+        "device": device_model(device),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "versions": {name: version for name, version in versions.items() if version},
+    }
+
+
+@cache
+def commit() -> str:
+    """Commit of the code, `-dirty` where files differ from it; `unknown` outside a repository."""
+    command = ("git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"
+
+
+@cache
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+class _Reporter:
+    """Says in one log line every few seconds how far a unit is and how long it will still take."""
+
+    every_seconds = 5.0
+
+    def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._name, self._clock = name, clock
+        self._first: tuple[float, int] | None = None
+        self._last = clock()
+
+    def __call__(self, progress: Progress) -> None:
+        now = self._clock()
+        if self._first is None:
+            self._first = (now, progress.step)
+        elif now - self._last >= self.every_seconds:
+            self._last = now
+            begun, step = self._first
+            rate = (progress.step - step) / (now - begun)
+            left = f", {(progress.total - progress.step) / rate:.0f} s left" if rate > 0 else ""
+            figures = "".join(f", {name} {value:.4g}" for name, value in progress.figures.items())
+            log.info("%s: %d of %d%s%s", self._name, progress.step, progress.total, figures, left)

@@ -1,0 +1,120 @@
+"""Reading the artifacts of earlier stages into tensors."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from robustdd.convnet import ConvNet
+from robustdd.devices import resolve
+from robustdd.params import Network, Study
+from robustdd.whitening import Whitening
+from tasks.layout import Layout
+from tasks.units import Input, Unit
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Whitened images float32 [n, channels, height, width] with observed labels int64 [n], on the unit's device."""
+
+    images: Tensor
+    observed: Tensor
+    ids: tuple[str, ...]
+    clean: Tensor
+    """Clean labels int64 [n]; for measuring and for oracle weights alone."""
+
+
+def training_inputs(study: Study, layout: Layout, cell: str) -> dict[str, Input]:
+    """The inputs `train`, `whitening` and `labels` of a unit that looks at the noisy training images of a cell."""
+    images = layout.artifact("images", study.cells[cell].dataset)
+    labels = layout.artifact("labels", cell)
+    return {"train": Input(images, "train"), "whitening": Input(images, "whitening"), "labels": Input(labels, "labels")}
+
+
+def run_params(study: Study) -> dict[str, str | int]:
+    """The device and the threads of every computing task: other threads give other bits."""
+    return {"device": study.device, "threads": study.threads}
+
+
+def training_images(unit: Unit) -> LabelledImages:
+    """The noisy training images of a unit with the inputs `train`, `whitening` and `labels`, without the hold-out."""
+    return _labelled_images(unit, holdout=False)
+
+
+def holdout_images(unit: Unit) -> LabelledImages:
+    """The noisy hold-out; it may be empty."""
+    return _labelled_images(unit, holdout=True)
+
+
+def _labelled_images(unit: Unit, *, holdout: bool) -> LabelledImages:
+    device = resolve(unit.params["device"])
+    table = read_table(unit.path("labels", "labels.parquet"))
+    rows = [row for row, apart in enumerate(table["holdout"].to_pylist()) if apart == holdout]
+    ids = table["id"].to_pylist()
+    images = load_file(unit.path("train", "train.safetensors"))["images"][rows]
+    return LabelledImages(
+        images=whitening(unit).apply(images).to(device),
+        observed=column(table, "observed")[rows].to(device),
+        ids=tuple(ids[row] for row in rows),
+        clean=column(table, "clean")[rows].to(device),
+    )
+
+
+def test_images(unit: Unit) -> tuple[Tensor, Tensor]:
+    """Whitened test images and their clean labels; `evaluate` and `train-full` alone have the input `test`."""
+    device = resolve(unit.params["device"])
+    tensors = load_file(unit.path("test", "test.safetensors"))
+    return whitening(unit).apply(tensors["images"]).to(device), tensors["labels"].to(device)
+
+
+def whitening(unit: Unit) -> Whitening:
+    """The whitening of a unit's dataset."""
+    return Whitening.from_tensors(load_file(unit.path("whitening", "whitening.safetensors")))
+
+
+def class_names(unit: Unit) -> tuple[str, ...]:
+    """Names of the classes of a unit's dataset."""
+    return tuple(json.loads(unit.path("train", "classes.json").read_bytes()))
+
+
+def network_for(size: Network, images: Tensor, classes: int) -> ConvNet:
+    """The ConvNet that takes these images [n, channels, height, width]."""
+    _, channels, height, width = images.shape
+    return ConvNet(channels, (height, width), classes, size.width, size.depth)
+
+
+def read_table(path: Path) -> pa.Table:
+    """A parquet artifact."""
+    return pq.read_table(path)
+
+
+def column(table: pa.Table, name: str) -> Tensor:
+    """A numeric column as a tensor."""
+    return torch.from_numpy(table[name].to_numpy().copy())
+
+
+def parquet(**columns: object) -> bytes:
+    """A parquet file of these columns: tensors [n] or sequences."""
+    arrays = {
+        name: pa.array(value.cpu().numpy() if isinstance(value, Tensor) else value) for name, value in columns.items()
+    }
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table(arrays), sink, compression="zstd")
+    return bytes(sink.getvalue())
+
+
+def tensors_file(**tensors: Tensor) -> bytes:
+    """A safetensors file of these tensors."""
+    return save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+
+
+def json_file(value: object) -> bytes:
+    """A JSON file with sorted keys."""
+    return (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
