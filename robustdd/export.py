@@ -67,6 +67,16 @@ def export_tensors(
     _write_card(folder, distilled, class_names, name, content)
 
 
+def export_picture(distilled: SyntheticSet, pixels: Tensor, class_names: Sequence[str], path: Path, name: str) -> None:
+    """Write one PNG of the set, a column a class; `name` is not used. UserError when shapes disagree."""
+    from robustdd.artifacts import write_atomically
+    from robustdd.pictures import picture
+
+    _check(distilled, pixels, class_names)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, picture(pixels, tuple(class_names)))
+
+
 def _tensors(distilled: SyntheticSet, pixels: Tensor) -> dict[str, Tensor]:
     whole = {**distilled.tensors(), "pixels": pixels, "labels": distilled.label_logits.softmax(1)}
     return {key: tensor.detach().cpu().contiguous() for key, tensor in whole.items()}
