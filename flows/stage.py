@@ -82,6 +82,14 @@ def _finish(module: ModuleType, study: Study, layout: Layout) -> None:
         finish(study, layout)
 
 
+def _log_to_terminal() -> None:
+    """Show the project's own lines, plain; Prefect's loggers, which print tracebacks, have no handler here."""
+    logger = logging.getLogger("robustdd")
+    logger.addHandler(logging.StreamHandler(sys.stderr))
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code: 0 when the artifact is whole, 2 for the user's mistakes, 1 for other failures, 130 for Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m flows.stage", description=__doc__)
@@ -89,8 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("id", help="dataset, cell, view or row, as params.yaml names it")
     parser.add_argument("--workers", type=int, help="tasks at once; cannot change a result (default: cores / threads)")
     asked = parser.parse_args(arguments)
-    logging.basicConfig(format="%(message)s", stream=sys.stderr)
-    logging.getLogger("robustdd").setLevel(logging.INFO)
+    _log_to_terminal()
     clock = time.monotonic()
     try:
         outcomes = run_stage(asked.stage, asked.id, Path.cwd(), asked.workers)
