@@ -71,28 +71,34 @@ def publish(
     bare.to_bytes()  # refuses what JSON cannot hold before anything is written
     recover(folder, name)
     pending = sidecar(folder, name).with_name(f"{name}{SUFFIX}{JOURNAL}")
+    with told_in_one_line(folder):
+        manifest = _prepare(bare, pending, files)
+        _roll_forward(folder, pending)
+    return manifest
+
+
+def _prepare(bare: Manifest, pending: Path, files: Mapping[str, Content]) -> Manifest:
+    """Write everything beside its place and commit it; after a failure nothing of it is left."""
+    folder, own = pending.parent, pending.name.removesuffix(JOURNAL)
     staged: dict[str, Path] = {}
     try:
         for target in files:
-            _stage(folder, name, target, files, staged)
+            _stage(folder, bare.name, target, files, staged)
         manifest = replace(bare, files={target: _facts(path) for target, path in staged.items()}).to_bytes()
-        _stage(folder, name, f"{name}{SUFFIX}", {f"{name}{SUFFIX}": manifest}, staged)
+        _stage(folder, bare.name, own, {own: manifest}, staged)
         _commit(pending, staged)
     except BaseException:
         remove(pending)  # first, and when this fails the rest stays: a journal without its files would be a third state
         for temporary in staged.values():
             remove(temporary)
         raise
-    with told_in_one_line(folder):
-        _roll_forward(folder, pending)
     return Manifest.parse(manifest)
 
 
 def _stage(folder: Path, name: str, target: str, files: Mapping[str, Content], staged: dict[str, Path]) -> None:
     """Write the file `target` beside its place and note it in `staged`."""
-    written = sum(path.stat().st_size for path in staged.values())
-    left = [len(content) for file, content in files.items() if isinstance(content, bytes) and file not in staged]
-    with told_in_one_line(folder, written + sum(left)):
+    known = [len(content) for content in files.values() if isinstance(content, bytes)]
+    with told_in_one_line(folder, sum(known) if len(known) == len(files) else 0):
         folder.mkdir(parents=True, exist_ok=True)
         staged[target] = write_temporary(folder, target, files[target], name)
 
@@ -103,8 +109,7 @@ def _facts(path: Path) -> FileFacts:
 
 def _commit(pending: Path, staged: Mapping[str, Path]) -> None:
     """Write the journal that moves the `staged` files to their names; once it stands the artifact is the new one."""
-    with told_in_one_line(pending.parent):
-        sync_folder(pending.parent)
+    sync_folder(pending.parent)
     path = pending.with_name(pending.name.removesuffix(JOURNAL))
     doomed = sorted(_files_before(path) - set(staged))
     moves = [[temporary.name, target] for target, temporary in staged.items()]
@@ -122,7 +127,7 @@ def recover(folder: Path, name: str | None = None) -> None:
     if not folder.is_dir():
         return
     with told_in_one_line(folder):
-        for pending in sorted(folder.glob(f"{name or '*'}{SUFFIX}{JOURNAL}")):
+        for pending in sorted(folder.glob(f"{name or '[!.]*'}{SUFFIX}{JOURNAL}")):
             _roll_forward(folder, pending)
         for leftover in sorted(folder.glob(f"{TEMPORARY}{name or '*'}.*")):
             remove(leftover)

@@ -14,7 +14,8 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor
 
-from robustdd.disk import point, rename, sync_file, sync_folder, told_in_one_line
+from robustdd import disk
+from robustdd.disk import rename, sync_file, sync_folder, told_in_one_line
 from robustdd.manifest import JSON, canonical, parse_canonical
 
 log = logging.getLogger("robustdd")
@@ -140,7 +141,7 @@ def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     _remove_folder(folder)
     folder.mkdir(parents=True)
     for name, content in files.items():
-        point("write", folder / name)
+        disk.point("write", folder / name)
         (folder / name).write_bytes(content)
         sync_file(folder / name)
     sync_folder(folder)
@@ -150,7 +151,7 @@ def _remove_folder(path: Path) -> None:
     """Remove a generation or a leftover; it is named a leftover first, so that half a generation is never read."""
     doomed = path if path.suffix == ".tmp" else path.with_suffix(".old.tmp")
     if doomed.exists():
-        point("remove", doomed)
+        disk.point("remove", doomed)
         shutil.rmtree(doomed)
     if path.exists():
         rename(path, doomed)

@@ -48,8 +48,9 @@ def rename(source: Path, target: Path) -> None:
 
 def remove(path: Path) -> None:
     """Delete a file that may be gone already."""
-    point("remove", path)
-    path.unlink(missing_ok=True)
+    if os.path.lexists(path):  # a read-only disk refuses to unlink even what is not there
+        point("remove", path)
+        path.unlink(missing_ok=True)
 
 
 def write_temporary(folder: Path, name: str, content: Content, owner: str = "") -> Path:
@@ -97,14 +98,13 @@ def writable(folder: Path, needed: int = 0) -> None:
     with told_in_one_line(folder, needed):
         folder.mkdir(parents=True, exist_ok=True)
         remove(write_temporary(folder, "probe", b"probe"))
-        status = os.statvfs(folder)
-        if status.f_bavail * status.f_frsize < needed:
+        if _free(folder) < needed:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 @contextmanager
 def told_in_one_line(folder: Path, needed: int = 0) -> Iterator[None]:
-    """Tell a full or read-only disk as a RobustddError with the folder and the `needed` bytes; let the rest pass."""
+    """Tell a full or read-only disk as a RobustddError; let the rest pass. `needed`: bytes, 0 when nobody knows."""
     try:
         yield
     except RobustddError:
@@ -112,7 +112,7 @@ def told_in_one_line(folder: Path, needed: int = 0) -> Iterator[None]:
     except Exception as error:
         number = _error_number(error)
         if number in _FULL:
-            size = f"needs ~{max(needed, 1) / 1e6:.2g} MB" if needed < 1e8 else f"needs ~{needed / 1e6:.0f} MB"
+            size = f"needs ~{_megabytes(needed)}" if needed else f"needs more than the {_megabytes(_free(folder))} free"
             raise RobustddError(
                 f"No space left on device: {size} in {folder}; free some space there and run again "
                 f"({os.strerror(number)}); what was there before is intact"
@@ -123,6 +123,16 @@ def told_in_one_line(folder: Path, needed: int = 0) -> Iterator[None]:
                 f"cannot write in {folder}: {reason}; make the folder writable and run again"
             ) from error
         raise
+
+
+def _free(folder: Path) -> int:
+    """Bytes that can be written in `folder`."""
+    status = os.statvfs(folder)
+    return status.f_bavail * status.f_frsize
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e6:.2g} MB"
 
 
 def _error_number(error: Exception) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -65,14 +66,17 @@ class Manifest:
         _require(self.schema == SCHEMA and type(self.schema) is int, f"schema {self.schema!r} is not {SCHEMA}")
 
     def to_bytes(self) -> bytes:
-        """Canonical JSON, UTF-8: sorted keys, two spaces, one newline at the end."""
-        return canonical({item.name: getattr(self, item.name) for item in fields(self)})
+        """Canonical JSON with a `seal`, the sha256 of the rest: a slip of the disk in the notes must not go unseen."""
+        return sealed({item.name: getattr(self, item.name) for item in fields(self)})
 
     @classmethod
     def parse(cls, data: bytes, source: str = "manifest") -> Manifest:
         """Read canonical bytes; `source` names them in the message. Raises CorruptArtifact for anything else."""
         try:
-            return cls(**parse_canonical(data))
+            plain = parse_canonical(data)
+            plain.pop("seal", None)
+            _require(sealed(plain) == data, "its seal does not fit")
+            return cls(**plain)
         except (ValueError, TypeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise CorruptArtifact(
@@ -89,6 +93,11 @@ def canonical(plain: Mapping[str, Any]) -> bytes:
     if len(text) >= LIMIT:
         raise ValueError(f"{len(text)} characters are too many to be read again")
     return (text + "\n").encode("ascii")
+
+
+def sealed(plain: Mapping[str, Any]) -> bytes:
+    """Canonical bytes with the sha256 of `plain` added as `seal`; no signature: whoever may write may seal."""
+    return canonical({**plain, "seal": hashlib.sha256(canonical(plain)).hexdigest()})
 
 
 def parse_canonical(data: bytes) -> dict[str, Any]:
