@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robustdd.datasets import ImageSet, Split, digits, read
-from robustdd.datasets.images import check_labels
 from robustdd.errors import CorruptArtifact, UserError
+from robustdd.labels import check_labels
 from robustdd.params import Dataset
 
 torch.set_num_threads(1)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from robustdd.errors import UserError
+from robustdd.labels import check_labels
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,16 +63,6 @@ class Split:
         shared = sorted(set(self.train.ids) & set(self.test.ids))
         if shared:
             raise UserError(f"test images: {len(shared)} ids are training images too, the first is {shared[0]!r}")
-
-
-def check_labels(labels: Tensor, count: int, classes: int, name: str = "labels") -> None:
-    """Raise UserError unless `labels` is int64 [count] with values 0..classes-1."""
-    if labels.dtype != torch.int64 or labels.shape != (count,):
-        raise UserError(f"{name}: expected int64 [{count}], got {_kind(labels)}")
-    outside = ((labels < 0) | (labels >= classes)).nonzero().flatten()
-    if len(outside):
-        row = int(outside[0])
-        raise UserError(f"{name}: expected classes 0..{classes - 1}, got {int(labels[row])} at position {row}")
 
 
 def _check_unique(names: tuple[str, ...], what: str) -> None:
