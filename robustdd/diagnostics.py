@@ -61,7 +61,7 @@ def weight_histograms(view: str, frame: pd.DataFrame, theme: Theme = LIGHT) -> b
     if clean is not None:
         groups = [("right labels", theme.right, clean), ("wrong labels", theme.wrong, ~clean)]
     with style(theme):
-        figure, axes = panels(7.2, 2.5, columns=len(WEIGHTS), sharex=True, sharey=True)
+        figure, axes = panels(7.2, 2.8, columns=len(WEIGHTS), sharex=True, sharey=True)
         for panel, (name, title) in zip(axes, WEIGHTS.items(), strict=True):
             for label, colour, chosen in groups:
                 values = frame[name].to_numpy(dtype=float)[chosen]
@@ -74,7 +74,8 @@ def weight_histograms(view: str, frame: pd.DataFrame, theme: Theme = LIGHT) -> b
             panel.set_xticks([0, 0.5, 1])
             quiet(panel, "y")
         axes[0].set_ylabel("% of the group")
-        axes[0].legend(fontsize=8, loc="upper left")
+        bars, names = axes[0].get_legend_handles_labels()
+        figure.legend(bars, names, loc="outside upper left", ncols=len(groups), fontsize=8)
         return png(figure)
 
 

@@ -65,7 +65,7 @@ def _sheet(sheets: list[tuple[str, Tensor]], class_names: tuple[str, ...], theme
         figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
         top = 0
         for (title, pixels), band in zip(grids, bands, strict=True):
-            figure.text(0, 1 - (top + _TITLE / 2) / height, title, va="center", fontsize=9, fontweight="bold")
+            figure.text(0, 1 - (top + _TITLE / 2) / height, title, va="center", fontsize=8)
             for at, name in enumerate(class_names[:MOST_CLASSES]):
                 place = (at + 0.5) / min(len(class_names), MOST_CLASSES)
                 figure.text(place, 1 - (top + band - _NAMES / 2) / height, name, ha="center", va="center", fontsize=8)

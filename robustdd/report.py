@@ -83,7 +83,7 @@ def planned_figures(study: StudyResults, lines: list[Line]) -> Iterator[PlannedF
     if _has_sweep(lines):
         caption = "Test accuracy over images a class; the dashed rule is training on all noisy images."
         yield PlannedFigure("accuracy-by-ipc", "results", caption, partial(figures.accuracy_by_ipc, lines))
-    for row in sorted(study.pictures):
+    for row in (row for line in lines for row in line.rows if row in study.pictures):
         draw = partial(pictures.before_after, study.pictures[row])
         yield PlannedFigure(f"images-{row}", "pictures", row, draw)
     yield from _curve_figures(study, lines)
