@@ -57,11 +57,22 @@ class Dataset(Section):
 class Noise(Section):
     """How the observed labels differ from the clean ones."""
 
-    kind: Literal["none", "symmetric", "matrix"]
+    kind: Literal["none", "symmetric", "asymmetric", "pairflip", "matrix", "human"]
     rate: PartialShare = 0.0
+    """Probability of a flip, of the classes that flip, for symmetric, asymmetric and pairflip."""
     matrix: tuple[tuple[Share, ...], ...] = ()
     """Row-stochastic transition matrix [clean][observed] of kind `matrix`."""
+    matrix_file: str | None = None
+    """The same from a .csv or .npy file, seen from the study's folder."""
+    matrix_sha256: str | None = None
+    """Pins the bytes of `matrix_file`, so that a change of it is a change of the params."""
+    annotation: Literal["aggre", "random1", "random2", "random3", "worse", "noisy"] | None = None
+    """Which human labels, of kind `human`: `noisy` is CIFAR-100N's, the others are CIFAR-10N's."""
+    file: str | None = None
+    """CIFAR-N's file as published; None: cifar-n/ under the folder of ROBUSTDD_DATA."""
     draw: Literal["bernoulli", "exact"] = "bernoulli"
+    legacy: Literal["ddlnl"] | None = None
+    """`ddlnl`: the very labels of DD_LNL's generator, whatever the seed, the mouse forgotten in CIFAR-100."""
     seed: Index = 0
 
 

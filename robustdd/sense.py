@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 
 from robustdd.params import Study
-from robustdd.sense_of_numbers import CLASSES, number_problems
+from robustdd.sense_of_noise import noise_problems
+from robustdd.sense_of_numbers import number_problems
 from robustdd.study_file import unknown
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,60}")
@@ -15,7 +16,7 @@ _WAY = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
 
 def first_problem(study: Study) -> str | None:
     """What is wrong, in one line, the most basic first; None: the study makes sense."""
-    rules = (_ids, _references, _noise, _views, _rows, _grid, number_problems)
+    rules = (_ids, _references, noise_problems, _views, _rows, _grid, number_problems)
     return next((problem for rule in rules for problem in rule(study)), None)
 
 
@@ -46,21 +47,6 @@ def _references(study: Study) -> Iterator[str]:
             yield f"rows.{ident}.view: {unknown('view', row.view, study.views)}"
         if row.recipe not in study.recipes:
             yield f"rows.{ident}.recipe: {unknown('recipe', row.recipe, study.recipes)}"
-
-
-def _noise(study: Study) -> Iterator[str]:
-    for ident, cell in study.cells.items():
-        noise, where = cell.noise, f"cells.{ident}.noise"
-        if noise.rate and noise.kind != "symmetric":
-            yield f"{where}.rate: has no meaning for kind {noise.kind}; leave it out"
-        if bool(noise.matrix) != (noise.kind == "matrix"):
-            yield f"{where}.matrix: belongs to kind matrix and to no other, found kind {noise.kind}"
-        classes = CLASSES.get(study.datasets[cell.dataset].kind, len(noise.matrix))
-        if noise.matrix and {len(noise.matrix), *map(len, noise.matrix)} != {classes}:
-            yield f"{where}.matrix: expected {classes} rows of {classes} numbers"
-        for index, row in enumerate(noise.matrix):
-            if abs(sum(row) - 1) > 1e-6:
-                yield f"{where}.matrix.{index}: the row sums to {sum(row):.6g}, expected 1"
 
 
 def _views(study: Study) -> Iterator[str]:

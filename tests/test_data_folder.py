@@ -25,7 +25,7 @@ def test_without_a_path_the_folder_of_the_environment_is_searched(
 
 def test_what_is_nowhere_is_told_with_both_ways_to_give_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
-    with pytest.raises(UserError, match="human labels: give its path in params.yaml, or set ROBUSTDD_DATA"):
+    with pytest.raises(UserError, match=r"human labels: give its path in params\.yaml, or set ROBUSTDD_DATA"):
         locate(None, "n/labels.pt", tmp_path, "human labels")
     with pytest.raises(UserError, match=r"missing\.pt does not exist"):
         locate("missing.pt", "n/labels.pt", tmp_path, "human labels")

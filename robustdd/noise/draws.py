@@ -1,37 +1,16 @@
-"""Wrong labels on purpose: transition matrices and draws from them."""
+"""Draws of observed labels from a transition matrix; every flip starts from the clean label."""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from robustdd.apportion import apportion
-from robustdd.datasets.images import check_labels
 from robustdd.errors import UserError
-from robustdd.params import Noise
+from robustdd.labels import check_labels
 
 _ROW_TOLERANCE = 1e-6
-
-
-def transition_matrix(noise: Noise, classes: int) -> Tensor:
-    """Probability of every observed label (columns) for every clean one (rows), float64 [classes, classes].
-
-    `symmetric`: 1 - rate on the diagonal, rate / (classes - 1) elsewhere: a flip never ends in the clean class (Sec.
-    5.1). `matrix`: the given one. `none`: the identity. Raises UserError when the params do not fit the kind or the
-    number of classes.
-    """
-    if noise.kind != "symmetric" and noise.rate:
-        raise UserError(f"noise rate {noise.rate}: has no meaning for kind {noise.kind}; leave it out")
-    if noise.kind != "matrix" and noise.matrix:
-        raise UserError(f"noise matrix: has no meaning for kind {noise.kind}; leave it out")
-    if noise.kind == "none":
-        return torch.eye(classes, dtype=torch.float64)
-    if noise.kind == "matrix":
-        return _given_matrix(noise.matrix, classes)
-    if classes < 2:
-        raise UserError(f"symmetric noise: expected at least 2 classes, got {classes}")
-    matrix = torch.full((classes, classes), noise.rate / (classes - 1), dtype=torch.float64)
-    return matrix.fill_diagonal_(1 - noise.rate)
 
 
 def corrupt(labels: Tensor, matrix: Tensor, draw: str, generator: torch.Generator) -> Tensor:
@@ -42,12 +21,25 @@ def corrupt(labels: Tensor, matrix: Tensor, draw: str, generator: torch.Generato
     the clean label: none is flipped twice. Raises UserError for labels or a matrix that do not fit.
     """
     check_labels(labels, len(labels), len(matrix))
-    _check_rows(matrix)
+    check_rows(matrix)
     if draw == "bernoulli":
         return _independent_draws(labels, matrix, generator)
     if draw == "exact":
         return _exact_counts(labels, matrix, generator)
     raise UserError(f"noise draw: expected bernoulli or exact, got {draw!r}")
+
+
+def legacy_draws(labels: Tensor, matrix: Tensor) -> Tensor:
+    """Observed labels, int64 [n], as DD_LNL draws them: one multinomial a sample, in order, from one fixed stream.
+
+    The stream is NumPy's legacy `RandomState(0)`, which never changes, so every run of DD_LNL, whatever its seed, had
+    these labels. Raises UserError for labels or a matrix that do not fit.
+    """
+    check_labels(labels, len(labels), len(matrix))
+    check_rows(matrix)
+    stream, rows = np.random.RandomState(0), matrix.double().numpy()
+    drawn = [int(stream.multinomial(1, rows[label]).argmax()) for label in labels.tolist()]
+    return torch.tensor(drawn, dtype=torch.int64)
 
 
 def realised_rate(observed: Tensor, clean: Tensor) -> float:
@@ -57,17 +49,18 @@ def realised_rate(observed: Tensor, clean: Tensor) -> float:
     return int((observed != clean).sum()) / len(clean)
 
 
-def _given_matrix(rows: tuple[tuple[float, ...], ...], classes: int) -> Tensor:
-    widths = {len(row) for row in rows}
-    if len(rows) != classes or widths != {classes}:
-        shape = f"{len(rows)} rows of {' or '.join(str(width) for width in sorted(widths)) or 'no'} values"
-        raise UserError(f"noise matrix: expected {classes} x {classes}, got {shape}")
-    matrix = torch.tensor(rows, dtype=torch.float64)
-    _check_rows(matrix)
-    return matrix
+def counted_matrix(observed: Tensor, clean: Tensor, classes: int) -> Tensor:
+    """Share of every observed label (columns) among the samples of every clean one (rows), float64 [classes, classes].
+
+    The row of a class without a sample is that of the identity.
+    """
+    counts = (clean * classes + observed).bincount(minlength=classes**2).view(classes, classes).double()
+    seen = counts.sum(1, keepdim=True)
+    return torch.where(seen > 0, counts / seen.clamp(min=1), torch.eye(classes, dtype=torch.float64))
 
 
-def _check_rows(matrix: Tensor) -> None:
+def check_rows(matrix: Tensor) -> None:
+    """Raise UserError unless `matrix` is square and every row holds shares that sum to 1."""
     if matrix.dim() != 2 or matrix.shape[0] != matrix.shape[1]:
         raise UserError(f"noise matrix: expected a square matrix, got {list(matrix.shape)}")
     sums = matrix.sum(1)
