@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
-
-from robustdd.detection import Detection, detection_scores
 from robustdd.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from robustdd.detection import Detection
 
 WEIGHTS = {"static": "static (Eq. 6)", "dynamic": "dynamic, last teacher (Eq. 4)", "mean": "mean over teachers (Eq. 9)"}
 """Columns of a reliability frame that are weights, and their names for people."""
@@ -52,6 +51,10 @@ def check_frame(view: str, frame: pd.DataFrame) -> None:
 
 def view_quality(view: str, frame: pd.DataFrame) -> ViewQuality:
     """Score the weights of `frame` against its `is_clean`, where it has one. UserError as `check_frame`."""
+    import torch
+
+    from robustdd.detection import detection_scores
+
     check_frame(view, frame)
     kept = frame["in_subset"].to_numpy(dtype=bool)
     size = (view, len(frame), int(kept.sum()))

@@ -11,6 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save
 
 from robustdd.artifacts import publish
+from robustdd.cli.app import main
 from robustdd.errors import CorruptArtifact, UserError
 from robustdd.export import export_images, export_picture, export_tensors
 from robustdd.stored import load_row
@@ -137,3 +138,21 @@ def test_a_changed_set_is_not_read(stored):
 def test_an_unknown_row_is_named(stored):
     with pytest.raises(UserError, match="nosuch"):
         load_row(stored[0], "nosuch")
+
+
+@pytest.mark.parametrize(("form", "made"), [("images", "metadata.csv"), ("tensors", "distilled.safetensors")])
+def test_the_command_writes_a_folder(stored, tmp_path, capsys, form, made):
+    study, row, _ = stored
+    with pytest.raises(SystemExit) as ended:
+        main(["export", row, str(tmp_path / "out"), "--to", form, "--study", str(study)])
+    assert ended.value.code == 0
+    assert (tmp_path / "out" / made).exists()
+    assert capsys.readouterr().out.startswith(f"{row}: 10 images to ")
+
+
+def test_the_command_ends_in_one_line_for_a_row_that_is_not_there(stored, tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["export", "nosuch", str(tmp_path / "out"), "--study", str(stored[0])])
+    assert ended.value.code == 2
+    told = capsys.readouterr()
+    assert told.out == "" and told.err.startswith("error: ") and told.err.count("\n") == 1

@@ -24,8 +24,8 @@ WRITERS = {Format.IMAGES: export_images, Format.TENSORS: export_tensors, Format.
 
 
 def export(
-    row: Annotated[str, typer.Argument(help="Id of the row, as params.yaml names it.")],
-    out: Annotated[Path, typer.Argument(help="New folder (images, tensors) or file (picture).")],
+    row: Annotated[str, typer.Argument(metavar="ROW", help="Id of the row, as params.yaml names it.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="New folder (images, tensors) or file (picture).")],
     form: Annotated[
         Format, typer.Option("--to", help="PNGs with labels, tensors without loss, or one picture.")
     ] = Format.IMAGES,

@@ -38,7 +38,7 @@ WRITERS: dict[Form, Callable[[Table], str]] = {
 
 def table(
     folder: Annotated[
-        Path, typer.Argument(help="A study's folder, a folder of saved results, or a results.json.")
+        Path, typer.Argument(metavar="STUDY", help="A study's folder, a folder of saved results, or a results.json.")
     ] = Path(),
     form: Annotated[Form, typer.Option("--format", help="How to write it.")] = Form.TERMINAL,
     save_to: Annotated[
@@ -46,7 +46,7 @@ def table(
     ] = None,
     readme: Annotated[bool, typer.Option("--write-readme", help="Write results/ into README.md here.")] = False,
 ) -> None:
-    """Show the result table of every study in FOLDER: mean, sd and what they are over; no number without its n."""
+    """Show the result table of every study in STUDY: mean, sd and what they are over; no number without its n."""
     studies = collect(folder)
     if save_to is not None:
         save(folder, save_to)
