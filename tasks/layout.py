@@ -49,6 +49,6 @@ class Layout:
         """Lock file of a stage's only writer."""
         return self.study / ".robustdd" / "locks" / f"{stage}-{ident}"
 
-    def checkpoints(self, key: str) -> Path:
-        """Folder of the checkpoints of the unit with that key; outside of what DVC tracks."""
-        return self.study / ".robustdd" / "checkpoints" / key[:32]
+    def checkpoints(self, place: Place, name: str) -> Path:
+        """Folder of the checkpoints of the unit `name` at `place`; outside of what DVC tracks."""
+        return self.study / ".robustdd" / "checkpoints" / place.stage / place.ident / name

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import platform
 import subprocess
@@ -38,8 +40,7 @@ def produce(unit: Unit, body: Body) -> dict[str, Any]:
     unit.folder.mkdir(parents=True, exist_ok=True)
     writable(unit.folder)
     facts = _facts(unit)
-    binding = {"key": frozen.key, **{name: str(facts[name]) for name in ("device", "threads", "torch")}}
-    checkpoints = Checkpoints(unit.place.layout.checkpoints(frozen.key), binding)
+    checkpoints = Checkpoints(unit.place.layout.checkpoints(unit.place, unit.name), _binding(frozen, facts))
     made = body(unit, Work(checkpoints, _Reporter(unit.name)))
     publish(
         unit.folder,
@@ -55,6 +56,14 @@ def produce(unit: Unit, body: Body) -> dict[str, Any]:
     checkpoints.clear()
     _refuse_moved(unit, frozen)
     return {**facts, "started": started, "seconds": round(time.monotonic() - clock, 2)}
+
+
+def _binding(frozen: Key, facts: dict[str, Any]) -> dict[str, str]:
+    """What a checkpoint must share with the run that resumes from it, in parts: the one that differs is named."""
+    values = {f"params.{name}": json.dumps(value, sort_keys=True) for name, value in frozen.params.items()}
+    machine = {name: str(facts[name]) for name in ("device", "threads", "torch")}
+    digests = hashlib.sha256(json.dumps(frozen.inputs, sort_keys=True).encode()).hexdigest()
+    return {**values, "inputs": digests[:12], "code": frozen.code[:12], **machine}
 
 
 def _refuse_moved(unit: Unit, frozen: Key) -> None:
