@@ -92,9 +92,10 @@ class View(Section):
     weights: Literal["plain", "sgr", "literal", "ssft", "knn", "fixed", "oracle"]
     """plain: all 1 (DATM). sgr: Eq. 7 with the ladder of maxima, brought to mean 1. literal: the same, not normalised.
     ssft: blend 0. knn: blend maximum 1. fixed: `blend_maximum` for every teacher. oracle: 1 for right labels, 0 for wrong."""
+    weights_from: Literal["labels", "forgetting"]
+    """Where the static weights come from: `labels` for plain and oracle, else `forgetting`. No default: dvc.yaml takes the
+    dependency from here, and DVC knows no defaults."""
     blend_maximum: Share | None = None
-    weights_from: Literal["labels", "forgetting"] = "labels"
-    """Where the static weights come from: `forgetting`, but for `plain` and `oracle` (dvc.yaml takes the dependency from here)."""
 
 
 @dataclass(frozen=True)
@@ -105,9 +106,9 @@ class Row(Section):
     method: Literal["random", "selected", "datm", "sgr", "ours"]
     ipc: Count
     recipe: str
+    targets: Literal["teachers", "finetune"]
+    """Whose snapshots the row reads: `finetune` for `ours`, else `teachers`. No default, as of `weights_from`."""
     seed: Index = 0
-    targets: Literal["teachers", "finetune"] = "teachers"
-    """Whose snapshots the row reads: `finetune` for `ours`, else `teachers` (dvc.yaml takes the dependency from here)."""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ def tiny_study() -> dict[str, Any]:
         "datasets": {"digits": {"kind": "digits", "test_images": 1297, "whitening": "zca", "zca_epsilon": 0.1}},
         "cells": {CELL: {"dataset": "digits", "noise": {"kind": "symmetric", "rate": 0.4}}},
         "views": {
-            PLAIN: {"cell": CELL, "weights": "plain"},
+            PLAIN: {"cell": CELL, "weights": "plain", "weights_from": "labels"},
             SGR: {"cell": CELL, "weights": "sgr", "weights_from": "forgetting"},
         },
         "rows": {
