@@ -24,11 +24,12 @@ def read_matrix(path: Path, sha256: str, classes: int) -> Tensor:
     that the rows hold shares is not checked here.
     """
     data = _pinned_bytes(path, sha256)
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise UserError(f"noise matrix_file {path}: expected a name that ends in .csv or .npy")
     try:
-        values = _READERS[path.suffix.lower()](data)
-    except KeyError:
-        raise UserError(f"noise matrix_file {path}: expected a name that ends in .csv or .npy") from None
-    except ValueError as error:
+        values = reader(data)
+    except Exception as error:  # numpy's parser of headers raises what Python's tokenizer does
         reason = " ".join(str(error).split())[:120]
         raise UserError(f"noise matrix_file {path}: expected a matrix of numbers ({reason})") from error
     if values.shape != (classes, classes):

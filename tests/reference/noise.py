@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 
 def symmetric(rate: float, classes: int) -> list[list[float]]:
     """P(observed | clean) of Sec. 5.1: rate / (C - 1) for every other class."""
@@ -29,3 +31,18 @@ def counts(clean: Sequence[int], observed: Sequence[int], classes: int) -> list[
     for before, after in zip(clean, observed, strict=True):
         table[before][after] += 1
     return table
+
+
+def legacy(clean: Sequence[int], matrix: Sequence[Sequence[float]]) -> list[int]:
+    """DD_LNL's stream: a multinomial of one trial is a chain of binomials, one a possible class, until one succeeds."""
+    stream = np.random.RandomState(0)
+    observed = []
+    for label in clean:
+        left, drawn = 1.0, len(matrix) - 1
+        for candidate, share in enumerate(matrix[label][:-1]):
+            if share and stream.binomial(1, min(1.0, share / left)):
+                drawn = candidate
+                break
+            left -= share
+        observed.append(drawn)
+    return observed
