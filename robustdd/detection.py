@@ -1,4 +1,4 @@
-"""How well a weight finds the wrong labels, where the clean ones are known."""
+"""How well a weight finds the wrong labels, where the clean ones are known, and what the reliable subset is made of."""
 
 from __future__ import annotations
 
@@ -17,6 +17,23 @@ class Detection:
     average_precision: float | None
     precision_at_noise_rate: float | None
     """Share of wrong labels among as many of the most suspicious as there are wrong ones; ties count by their mean."""
+
+
+@dataclass(frozen=True)
+class SubsetQuality:
+    """What a subset is made of: its size, and its share of right labels (purity) beside that of the whole set.
+
+    `balance`: size of the smallest class over that of the largest, by observed label, 1 where all are equally large;
+    `whole_balance` is that of the whole set. `class_sizes` and `class_purities`: by observed label.
+    """
+
+    size: int
+    purity: float | None
+    whole_purity: float
+    balance: float
+    whole_balance: float
+    class_sizes: tuple[int, ...]
+    class_purities: tuple[float | None, ...]
 
 
 def detection_scores(weight: Tensor, is_clean: Tensor) -> Detection:
@@ -39,6 +56,39 @@ def detection_scores(weight: Tensor, is_clean: Tensor) -> Detection:
     truth, suspicion = is_wrong.numpy(), (-weight).numpy()
     auroc, precision = roc_auc_score(truth, suspicion), average_precision_score(truth, suspicion)
     return Detection(float(auroc), float(precision), _precision_at(weight, is_wrong, wrong))
+
+
+def detection_by_class(weight: Tensor, is_clean: Tensor, observed: Tensor, classes: int) -> tuple[Detection, ...]:
+    """Scores of `weight` [n] among the samples of each observed label, for `observed` int64 [n] has the classes.
+
+    A ranking that is good overall may only have found out which classes have more wrong labels. Raises UserError as
+    `detection_scores`.
+    """
+    if observed.shape != weight.shape:
+        raise UserError(f"detection: expected [n] and [n], got {list(weight.shape)} and {list(observed.shape)}")
+    members = [observed == label for label in range(classes)]
+    return tuple(detection_scores(weight[rows], is_clean[rows]) for rows in members)
+
+
+def subset_quality(chosen: Tensor, is_clean: Tensor, observed: Tensor, classes: int) -> SubsetQuality:
+    """What the samples `chosen`, bool [n], are made of; `is_clean` bool [n], `observed` int64 [n] of the whole set."""
+    sizes, whole = (labels.bincount(minlength=classes) for labels in (observed[chosen], observed))
+    right = observed[chosen & is_clean].bincount(minlength=classes)
+    shares = [int(good) / int(size) if size else None for good, size in zip(right, sizes, strict=True)]
+    size = int(sizes.sum())
+    return SubsetQuality(
+        size=size,
+        purity=int(right.sum()) / size if size else None,
+        whole_purity=float(is_clean.double().mean()),
+        balance=_balance(sizes),
+        whole_balance=_balance(whole),
+        class_sizes=tuple(sizes.tolist()),
+        class_purities=tuple(shares),
+    )
+
+
+def _balance(sizes: Tensor) -> float:
+    return int(sizes.min()) / max(1, int(sizes.max()))
 
 
 def _precision_at(weight: Tensor, is_wrong: Tensor, count: int) -> float:

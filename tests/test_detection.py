@@ -5,7 +5,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from robustdd.detection import Detection, detection_scores
+from robustdd.detection import (
+    Detection,
+    SubsetQuality,
+    detection_by_class,
+    detection_scores,
+    subset_quality,
+)
 from robustdd.errors import UserError
 
 torch.set_num_threads(1)
@@ -66,3 +72,43 @@ def test_what_does_not_fit_is_refused() -> None:
         detection_scores(torch.rand(3), clean)
     with pytest.raises(UserError, match="finite"):
         detection_scores(torch.tensor([1.0, float("nan")]), clean)
+
+
+def test_a_ranking_that_only_knows_the_class_scores_nothing_within_it() -> None:
+    observed = torch.tensor([0] * 6 + [1] * 6 + [2] * 2)
+    clean = torch.tensor([True] * 5 + [False] + [False] * 5 + [True] + [True, True])
+    weight = torch.where(observed == 1, 0.2, 0.8)
+    assert (detection_scores(weight, clean).auroc or 0) > 0.8
+    first, second, third = detection_by_class(weight, clean, observed, 3)
+    assert first.auroc == second.auroc == 0.5
+    assert third == Detection(None, None, None)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 1000))
+def test_scores_by_class_are_those_of_the_class_alone(seed: int) -> None:
+    made = torch.Generator().manual_seed(seed)
+    weight, observed = torch.rand(60, generator=made), torch.randint(3, (60,), generator=made)
+    clean = torch.rand(60, generator=made) < 0.6
+    rows = (observed == 1).nonzero().flatten()
+    assert detection_by_class(weight, clean, observed, 4)[1] == detection_scores(weight[rows], clean[rows])
+    assert detection_by_class(weight, clean, observed, 4)[3] == Detection(None, None, None)
+
+
+def test_the_subset_is_told_by_its_observed_classes() -> None:
+    observed = torch.tensor([0, 0, 0, 0, 1, 1, 1, 1, 2, 2])
+    clean = torch.tensor([True, True, False, True, True, False, False, False, True, True])
+    chosen = torch.tensor([True, True, True, True, True, True, False, False, False, False])
+    found = subset_quality(chosen, clean, observed, 3)
+    assert found == SubsetQuality(
+        size=6,
+        purity=pytest.approx(4 / 6),
+        whole_purity=pytest.approx(0.6),
+        balance=0.0,
+        whole_balance=0.5,
+        class_sizes=(4, 2, 0),
+        class_purities=(0.75, 0.5, None),
+    )
+    assert subset_quality(torch.zeros(10, dtype=torch.bool), clean, observed, 3).purity is None
+    with pytest.raises(UserError, match=r"expected \[n\] and \[n\], got \[2\] and \[3\]"):
+        detection_by_class(torch.rand(2), torch.tensor([True, False]), torch.tensor([0, 1, 1]), 2)
