@@ -39,7 +39,11 @@ class Layout:
 
     def run_record(self, stage: str, ident: str) -> Path:
         """What varies between two equal runs: commit, device, durations. No stage depends on it."""
-        return self.study / "data" / "runs" / stage / f"{ident}.run.json"
+        return self.runs() / stage / f"{ident}.run.json"
+
+    def runs(self) -> Path:
+        """Folder of all run records."""
+        return self.study / "data" / "runs"
 
     def page(self) -> Path:
         """The report page: the deterministic tables and figures, with the run records beside them."""

@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
 
 from robustdd.artifacts import read_manifest, write_atomically
+from robustdd.collect import read_runs
 from robustdd.page import report_page
 from robustdd.params import Study
 from robustdd.report import report_files
@@ -30,7 +30,8 @@ def waves(study: Study, name: str, layout: Layout) -> Iterator[list[Unit]]:
         "name": study.name,
         "settings": _settings(study),
         "matched": tuple(row for row, asked in study.rows.items() if asked.method in MATCHED),
-        "datasets": {row: study.cells[study.views[asked.view].cell].dataset for row, asked in study.rows.items()},
+        "datasets": {cell: asked.dataset for cell, asked in study.cells.items()},
+        "cells": {row: study.views[asked.view].cell for row, asked in study.rows.items()},
     }
     yield [Unit(summarise.name, layout.place("report", name), "report", params, _inputs(study, layout))]
 
@@ -62,7 +63,7 @@ def summarise(unit: Unit, work: Work) -> Made:
 def finish(study: Study, layout: Layout) -> None:
     """Write the page: the same tables and figures, with the run records, which vary, beside them."""
     (unit,) = next(waves(study, study.name, layout))
-    write_atomically(layout.page(), report_page(_results(unit, _provenance(layout))))
+    write_atomically(layout.page(), report_page(_results(unit, read_runs(layout.runs()))))
 
 
 def _results(unit: Unit, provenance: tuple[Provenance, ...] = ()) -> StudyResults:
@@ -72,9 +73,9 @@ def _results(unit: Unit, provenance: tuple[Provenance, ...] = ()) -> StudyResult
         rows=tuple(RowAccuracy.from_json(path / "accuracy.json") for path in _folders(unit, "accuracy").values()),
         full=tuple(FullAccuracy.from_json(path / "full.json") for path in _folders(unit, "full").values()),
         curves={row: Curve.from_json(unit.path(f"distilled.{row}", "curve.json")) for row in params["matched"]},
-        pictures={row: _pictures(unit, row, dataset) for row, dataset in params["datasets"].items()},
+        pictures={row: _pictures(unit, row, params["datasets"][cell]) for row, cell in params["cells"].items()},
         reliability={view: _frame(path) for view, path in _folders(unit, "reliability").items()},
-        noise={cell: _noise(unit, path) for cell, path in _folders(unit, "labels").items()},
+        noise={cell: _noise(unit, cell) for cell in params["datasets"]},
         settings=params["settings"],
         provenance=provenance,
     )
@@ -90,12 +91,12 @@ def _pictures(unit: Unit, row: str, dataset: str) -> Pictures:
     whitening = Whitening.from_tensors(load_file(unit.path(f"whitening.{dataset}", "whitening.safetensors")))
     saved = load_file(unit.path(f"distilled.{row}", "saved.safetensors"))
     steps = sorted(name for name in saved if name.endswith("/images"))
-    names = json.loads(unit.path(f"train.{dataset}", "classes.json").read_bytes())
-    return Pictures(_pixels(whitening, saved[steps[0]]), _pixels(whitening, saved[steps[-1]]), tuple(names))
+    before, after = (whitening.invert(saved[step]).clamp(0, 1) for step in (steps[0], steps[-1]))
+    return Pictures(before, after, _class_names(unit, dataset))
 
 
-def _pixels(whitening: Whitening, images: Tensor) -> Tensor:
-    return whitening.invert(images).clamp(0, 1)
+def _class_names(unit: Unit, dataset: str) -> tuple[str, ...]:
+    return tuple(json.loads(unit.path(f"train.{dataset}", "classes.json").read_bytes()))
 
 
 def _frame(folder: Path) -> Any:
@@ -104,34 +105,8 @@ def _frame(folder: Path) -> Any:
     return table[["id", "static", "dynamic", "mean", "variance", "in_subset", "is_clean"]]
 
 
-def _noise(unit: Unit, folder: Path) -> CellNoise:
-    notes: Mapping[str, Any] = read_manifest(folder, "labels").notes
+def _noise(unit: Unit, cell: str) -> CellNoise:
+    needed = unit.inputs[f"labels.{cell}"]
+    notes: Mapping[str, Any] = read_manifest(needed.folder, needed.name).notes
     matrix = torch.tensor(notes["transition_matrix"], dtype=torch.float64)
-    first = next(iter(_folders(unit, "train").values()))
-    names = json.loads((first / "classes.json").read_bytes())
-    if len(names) != len(matrix):
-        names = [str(label) for label in range(len(matrix))]
-    return CellNoise(matrix, tuple(names), notes["realised_rate"])
-
-
-def _provenance(layout: Layout) -> tuple[Provenance, ...]:
-    """One entry a stage and id: the facts of its newest unit, and the seconds of all of them."""
-    found = []
-    for path in sorted((layout.study / "data" / "runs").glob("*/*.run.json")):
-        record = json.loads(path.read_bytes())
-        units = [facts for facts in record["units"].values() if facts]
-        if units:
-            last = max(units, key=lambda facts: facts["started"])
-            found.append(
-                Provenance(
-                    stage=record["stage"],
-                    id=record["id"],
-                    commit=last["commit"],
-                    device=last["device"],
-                    threads=last["threads"],
-                    versions=last["versions"],
-                    seconds=sum(facts["seconds"] for facts in units),
-                    started=min(facts["started"] for facts in units),
-                )
-            )
-    return tuple(found)
+    return CellNoise(matrix, _class_names(unit, unit.params["datasets"][cell]), notes["realised_rate"])
