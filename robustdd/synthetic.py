@@ -45,7 +45,3 @@ class SyntheticSet:
     def zeros(self) -> SyntheticSet:
         """Zeros of the same shapes: a momentum or a gradient before its first term."""
         return SyntheticSet(*(torch.zeros_like(value) for value in self.tensors().values()))
-
-    def is_finite(self) -> bool:
-        """Whether every value is finite."""
-        return all(bool(value.isfinite().all()) for value in self.tensors().values())

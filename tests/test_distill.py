@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from robustdd import distill as module
+from robustdd.checkpoint import Checkpoints
 from robustdd.convnet import ConvNet
 from robustdd.distill import Distilled, distill
 from robustdd.errors import Diverged, UserError
@@ -155,6 +156,26 @@ def test_a_resumed_run_has_the_same_bits(trajectories, initial, monkeypatch, kil
             distill(NETWORK, initial, trajectories, RECIPE, 0.1, seed=0, checkpoints=memory)
     assert same(whole, distill(NETWORK, initial, trajectories, RECIPE, 0.1, seed=0, checkpoints=memory))
     assert [saved.step for saved in memory.saved] == [2, 4, 6]
+
+
+@pytest.mark.parametrize("threshold", [2.0, 1e-3])
+def test_checkpoints_on_disk_resume_to_the_same_bits(trajectories, initial, monkeypatch, tmp_path, threshold):
+    recipe = replace(RECIPE, threshold=threshold)
+    whole = distill(NETWORK, initial, trajectories, recipe, 0.1, seed=0)
+    original, calls = module.trajectory_gradients, []
+
+    def killed(*args):
+        calls.append(1)
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        return original(*args)
+
+    monkeypatch.setattr(module, "trajectory_gradients", killed)
+    with pytest.raises(KeyboardInterrupt):
+        distill(NETWORK, initial, trajectories, recipe, 0.1, seed=0, checkpoints=Checkpoints(tmp_path / "kept", {}))
+    found = distill(NETWORK, initial, trajectories, recipe, 0.1, seed=0, checkpoints=Checkpoints(tmp_path / "kept", {}))
+    assert same(whole, found)
+    assert len(calls) == 6 + 3
 
 
 def test_without_a_share_it_is_datm_bit_for_bit(trajectories, initial):
