@@ -15,8 +15,8 @@ from torch.nn import functional as F
 class ConvNet:
     """`depth` blocks of 3x3 convolution, instance norm, ReLU and 2x2 average pooling, then one linear layer.
 
-    The norm is a group norm with one channel a group (no running statistics: training and evaluation are one mode), as in
-    MTT and DATM. Parameters lie in one vector in the order of those projects: for each block conv.weight, conv.bias,
+    The norm is a group norm with one channel a group (no running statistics: training and evaluation are one mode), as
+    in MTT and DATM. Parameters lie in one vector in the order of those projects: for each block conv.weight, conv.bias,
     norm.weight, norm.bias; then classifier.weight, classifier.bias.
 
     Source: Gidaris & Komodakis 2018; default setting of MTT (Cazenavette et al. 2022).
@@ -54,19 +54,24 @@ class ConvNet:
         return self.width * height * width
 
     def initial(self, generator: torch.Generator) -> Tensor:
-        """Fresh parameters [P], float32, from PyTorch's default distributions: U(+-1/sqrt(fan_in)) for weight and bias, norm 1 and 0."""
+        """Fresh parameters [P], float32, from PyTorch's default distributions.
+
+        Weight and bias of a layer are uniform in +-1/sqrt(fan_in); a norm begins with scale 1 and shift 0.
+        """
         pieces = []
         for shape in self.shapes[: 4 * self.depth : 4] + self.shapes[-2:-1]:
             fan_in = math.prod(shape[1:])
             bound = 1 / math.sqrt(fan_in)
-            draw = [torch.empty(size).uniform_(-bound, bound, generator=generator) for size in (math.prod(shape), shape[0])]
+            sizes = (math.prod(shape), shape[0])
+            draw = [torch.empty(size).uniform_(-bound, bound, generator=generator) for size in sizes]
             norm = [torch.ones(shape[0]), torch.zeros(shape[0])] if len(shape) == 4 else []
             pieces += draw + norm
         return torch.cat(pieces)
 
     def unflatten(self, parameters: Tensor) -> list[Tensor]:
         """Views of the flat vector [P], one a parameter."""
-        return [piece.view(shape) for piece, shape in zip(torch.split(parameters, list(self.sizes)), self.shapes, strict=True)]
+        pieces = torch.split(parameters, list(self.sizes))
+        return [piece.view(shape) for piece, shape in zip(pieces, self.shapes, strict=True)]
 
     def features(self, parameters: Tensor, images: Tensor) -> Tensor:
         """Penultimate features [n, num_features] of images [n, channels, height, width]."""

@@ -15,9 +15,9 @@ class UserError(RobustddError):
     exit_code = 2
 
 
-class CorruptArtifact(RobustddError):
+class CorruptArtifact(RobustddError):  # noqa: N818
     """A file whose bytes are not those that its manifest names."""
 
 
-class Diverged(RobustddError):
+class Diverged(RobustddError):  # noqa: N818
     """A computation that left the finite numbers, or a learned rate that is not positive."""

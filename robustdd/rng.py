@@ -14,5 +14,5 @@ def seed_of(*name: str | int) -> int:
 
 
 def generator(*name: str | int) -> torch.Generator:
-    """CPU generator of the stream `name`. All parameters are drawn on the CPU, so that a seed means the same on every device."""
+    """CPU generator of the stream `name`: what is drawn on the CPU means the same on every device."""
     return torch.Generator(device="cpu").manual_seed(seed_of(*name))
