@@ -24,11 +24,11 @@ NOT_IN_KEYS = frozenset(
             "tasks.layout",
             "tasks.policy",
         ),
-        *("robustdd", "robustdd.params"),
+        "robustdd.params",
     }
 )
 """Modules that decide when a task runs and where its files lie, never what is in them; and the sections of params.yaml,
-whose values stand in the keys themselves; and `robustdd/__init__`, a table of lazy names."""
+whose values stand in the keys themselves."""
 
 
 def module_file(name: str) -> Path | None:
@@ -89,7 +89,17 @@ def _tree_hash(path: Path, _mtime: int, _size: int) -> str:
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = [part for part in node.body if not _is_text(part)]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+    return hashlib.sha256(_shape(tree).encode()).hexdigest()
+
+
+def _shape(node: object) -> str:
+    """Text of a syntax tree without its empty fields: `ast.dump` tells others of them in every version of Python."""
+    if isinstance(node, ast.AST):
+        told = (f"{name}={_shape(value)}" for name, value in ast.iter_fields(node) if value not in (None, []))
+        return f"{type(node).__name__}({','.join(told)})"
+    if isinstance(node, list):
+        return f"[{','.join(map(_shape, node))}]"
+    return repr(node)
 
 
 def _is_text(node: ast.stmt) -> bool:
