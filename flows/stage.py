@@ -6,6 +6,7 @@ import argparse
 import importlib
 import logging
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ import torch
 from flows.record import write_record
 from flows.running import run_units
 from robustdd.artifacts import read_manifest
-from robustdd.errors import RobustddError
+from robustdd.errors import RobustddError, UserError
 from robustdd.params import Study
 from robustdd.study import load_study, require_id
 from tasks.caching import Outcome
@@ -40,6 +41,8 @@ def run_stage(stage: str, ident: str, folder: Path, workers: int | None = None) 
     """
     study = load_study(folder)
     require_id(study, stage, ident)
+    if workers is not None and workers < 1:
+        raise UserError(f"--workers: expected 1 or more, found {workers}")
     module = importlib.import_module(f"tasks.{stage.replace('-', '_')}")
     layout = Layout(folder.resolve())
     torch.set_num_threads(study.threads)
@@ -73,7 +76,10 @@ def _prune(folder: Path, names: Sequence[str]) -> None:
     for path in sorted(folder.iterdir()):
         if path.name not in kept:
             log.info("%s: removed, no task of this stage makes it any more", path.name)
-            path.unlink()
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
 
 def _finish(module: ModuleType, study: Study, layout: Layout) -> None:
@@ -93,7 +99,7 @@ def _log_to_terminal() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code: 0 when the artifact is whole, 2 for the user's mistakes, 1 for other failures, 130 for Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m flows.stage", description=__doc__)
-    parser.add_argument("stage", choices=STAGES)
+    parser.add_argument("stage", help=", ".join(STAGES))
     parser.add_argument("id", help="dataset, cell, view or row, as params.yaml names it")
     parser.add_argument("--workers", type=int, help="tasks at once; cannot change a result (default: cores / threads)")
     asked = parser.parse_args(arguments)
