@@ -1,0 +1,39 @@
+"""What every test stands on: one thread, and the tiny study, built once a test run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from tasks import caching
+from tests.pipeline import built_once, run_all
+from tests.studies import write_study
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of the test run, the same for all its processes."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def built(shared: Path) -> Path:
+    """The tiny study with all its artifacts; read only."""
+    return built_once(shared / "built" / "tiny", lambda folder: bool(run_all(write_study(folder))))
+
+
+@pytest.fixture
+def study(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the built study to change, where no other study can lend it an artifact."""
+    monkeypatch.setattr(caching, "ROOT", tmp_path / "elsewhere")
+    return Path(shutil.copytree(built, tmp_path / "studies" / "tiny"))
