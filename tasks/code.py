@@ -24,11 +24,11 @@ NOT_IN_KEYS = frozenset(
             "tasks.layout",
             "tasks.policy",
         ),
-        "robustdd.params",
+        *("robustdd", "robustdd.params"),
     }
 )
 """Modules that decide when a task runs and where its files lie, never what is in them; and the sections of params.yaml,
-whose values stand in the keys themselves."""
+whose values stand in the keys themselves; and `robustdd/__init__`, a table of lazy names."""
 
 
 def module_file(name: str) -> Path | None:
