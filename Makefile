@@ -34,6 +34,7 @@ repro: setup
 	elif [ "$(SERVER)" = yes ]; then python -m flows.with_server dvc repro $(STUDY_FILE); \
 	else dvc repro $(STUDY_FILE); fi
 	@python -m robustdd table $(STUDY)
+	@echo "report: $(abspath $(STUDY))/data/report.html"
 
 test: setup lint
 	@python -m pytest -q -n 2 --cov=robustdd --cov-report=term:skip-covered

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -50,11 +51,11 @@ def caveats(lines: Sequence[Line]) -> list[str]:
         " except in a column that says “best on test”."
     ]
     for cell, group in groupby(lines, key=lambda line: line.cell):
-        best = max(group, key=lambda line: line.summary.mean)
+        best = max(group, key=lambda line: (line.ipc is not None, line.summary.mean))
         reach = 100 * sampling_reach(best.summary.mean, best.test_images)
         said.append(
             f"{cell}: with {best.test_images:,} test images an accuracy of {100 * best.summary.mean:.1f} % is known to"
-            f" ±{reach:.1f} points (95 %); smaller differences mean nothing."
+            f" ±{reach:.1f} points (95 %); differences under {math.ceil(reach)} points mean nothing."
         )
     if any(line.summary.seeds == 1 for line in lines):
         said.append(
