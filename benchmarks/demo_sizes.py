@@ -65,7 +65,7 @@ def _measure(folder: Path, changes: dict[str, Any]) -> dict[str, Any]:
         nets = json.loads((folder / "data" / "evaluate" / row / "accuracy.json").read_bytes())["holdout_accuracy"]
         found[method] = {"mean": statistics.mean(nets), "sd": statistics.stdev(nets), "nets": len(nets)}
     notes = json.loads((folder / "data" / "subset" / SGR / "reliability.manifest.json").read_bytes())["notes"]
-    return {"holdout_accuracy": found, "subset_size": notes["subset_size"]}
+    return {"holdout_accuracy": found, "subset_size": notes["subset"]["size"]}
 
 
 def _stages() -> list[tuple[str, str]]:

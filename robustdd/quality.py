@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from robustdd.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
+    from torch import Tensor
 
     from robustdd.detection import Detection
 
 WEIGHTS = {"static": "static (Eq. 6)", "dynamic": "dynamic, last teacher (Eq. 4)", "mean": "mean over teachers (Eq. 9)"}
 """Columns of a reliability frame that are weights, and their names for people."""
+RANKINGS = {
+    "static": WEIGHTS["static"],
+    "dynamic": WEIGHTS["dynamic"],
+    "dynamic_mean": "dynamic, mean over teachers",
+    "mean": WEIGHTS["mean"],
+    "small_loss": "small loss (peer)",
+    "confident": "confident learning (peer)",
+}
+"""All columns by which labels can be ranked: the weights, and the peers on the same teachers where a frame has them."""
 
 
 @dataclass(frozen=True)
 class ViewQuality:
-    """Detection scores by weight (none without clean labels), and size and purity of the reliable subset."""
+    """Detection scores by ranking (none without clean labels), and what the reliable subset is made of.
+
+    `by_class`: the scores within each observed class, by ranking and class. `balance` and `subset_balance`: size of the
+    smallest observed class over that of the largest, in the whole set and in the subset. Empty and None where the frame
+    has no `observed_class`.
+    """
 
     view: str
     images: int
@@ -26,6 +42,9 @@ class ViewQuality:
     scores: dict[str, Detection]
     clean_share: float | None
     subset_clean_share: float | None
+    by_class: Mapping[str, Mapping[str, Detection]] = field(default_factory=dict)
+    balance: float | None = None
+    subset_balance: float | None = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +69,7 @@ def check_frame(view: str, frame: pd.DataFrame) -> None:
 
 
 def view_quality(view: str, frame: pd.DataFrame) -> ViewQuality:
-    """Score the weights of `frame` against its `is_clean`, where it has one. UserError as `check_frame`."""
+    """Score the rankings of `frame` against its `is_clean`, where it has one. UserError as `check_frame`."""
     import torch
 
     from robustdd.detection import detection_scores
@@ -62,12 +81,37 @@ def view_quality(view: str, frame: pd.DataFrame) -> ViewQuality:
         return ViewQuality(*size, {}, None, None)
     clean = frame["is_clean"].to_numpy(dtype=bool)
     purity = float(clean[kept].mean()) if kept.any() else None
-    truth = torch.tensor(clean)
-    scores = {
-        title: detection_scores(torch.tensor(frame[name].to_numpy(dtype=float)), truth)
-        for name, title in WEIGHTS.items()
+    truth, rankings = torch.tensor(clean), _rankings(frame)
+    scores = {title: detection_scores(weight, truth) for title, weight in rankings.items()}
+    return ViewQuality(*size, scores, float(clean.mean()), purity, *_by_class(frame, rankings))
+
+
+def _rankings(frame: pd.DataFrame) -> dict[str, Tensor]:
+    import torch
+
+    present = {title: frame[name] for name, title in RANKINGS.items() if name in frame.columns}
+    return {title: torch.tensor(column.to_numpy(dtype=float)) for title, column in present.items()}
+
+
+def _by_class(
+    frame: pd.DataFrame, rankings: Mapping[str, Tensor]
+) -> tuple[dict[str, dict[str, Detection]], float | None, float | None]:
+    """Scores by ranking and observed class, and the balance of the whole set and of the subset."""
+    import torch
+
+    from robustdd.detection import detection_by_class, subset_quality
+
+    if "observed_class" not in frame.columns:
+        return {}, None, None
+    classes = frame["observed_class"].astype("category").cat
+    names, observed = [str(name) for name in classes.categories], torch.tensor(classes.codes.to_numpy(dtype="int64"))
+    truth, kept = (torch.tensor(frame[name].to_numpy(dtype=bool)) for name in ("is_clean", "in_subset"))
+    found = {
+        title: dict(zip(names, detection_by_class(weight, truth, observed, len(names)), strict=True))
+        for title, weight in rankings.items()
     }
-    return ViewQuality(*size, scores, float(clean.mean()), purity)
+    subset = subset_quality(kept, truth, observed, len(names))
+    return found, subset.whole_balance, subset.balance
 
 
 def suspect_labels(view: str, frame: pd.DataFrame, count: int | None = None) -> list[SuspectLabel]:

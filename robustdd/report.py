@@ -61,6 +61,7 @@ def report_files(study: StudyResults) -> dict[str, bytes]:
         files["differences.csv"] = tables.comparison_table(found.comparisons).as_csv()
     if found.views:
         files["detection.csv"] = tables.quality_table(found.views).as_csv()
+        files["detection-by-class.csv"] = tables.class_table(found.views).as_csv()
         files["subsets.csv"] = tables.subset_table(found.views).as_csv()
     for view in sorted(study.reliability):
         files[f"suspects-{view}.csv"] = tables.suspect_table(suspect_labels(view, study.reliability[view])).as_csv()

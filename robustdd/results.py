@@ -162,7 +162,8 @@ class StudyResults:
     """Everything that the report of one study shows.
 
     `curves` and `pictures` are by row; `reliability` is by view: a frame with id, static, dynamic, mean, variance,
-    in_subset and, where clean labels are known, is_clean; `noise` is by cell; `settings` is params.yaml, nested.
+    in_subset and, where clean labels are known, is_clean, and where they can be told the rankings of `robustdd.quality`
+    and observed_class; `noise` is by cell; `settings` is params.yaml, nested.
     """
 
     name: str

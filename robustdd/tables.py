@@ -121,16 +121,43 @@ def quality_table(views: Iterable[ViewQuality]) -> Table:
     return Table(columns, tuple(body))
 
 
+def class_table(views: Iterable[ViewQuality]) -> Table:
+    """One row a view, weight and observed class: how well a low weight finds the wrong labels of that class."""
+    columns = (
+        Column("view", "view", text, numeric=False),
+        Column("weight", "weight", text, numeric=False),
+        Column("observed_class", "observed class", text, numeric=False),
+        Column("auroc", "AUROC", decimal),
+        Column("average_precision", "average precision", decimal),
+        Column("precision_at_noise_rate", "precision at noise rate", decimal),
+    )
+    body = [
+        (view.view, weight, name, one.auroc, one.average_precision, one.precision_at_noise_rate)
+        for view in views
+        for weight, classes in view.by_class.items()
+        for name, one in classes.items()
+    ]
+    return Table(columns, tuple(body))
+
+
 def subset_table(views: Iterable[ViewQuality]) -> Table:
-    """One row a view: size and purity of the reliable subset, beside the share of right labels in the whole set."""
+    """One row a view: size, purity and class balance of the reliable subset, beside those of the whole set."""
     columns = (
         Column("view", "view", text, numeric=False),
         Column("images", "images", text),
         Column("clean_share", "right labels %", percent),
         Column("subset_images", "in subset", text),
         Column("subset_clean_share", "right in subset %", percent),
+        Column("balance", "smallest / largest class", decimal),
+        Column("subset_balance", "the same in subset", decimal),
     )
-    body = [(one.view, one.images, one.clean_share, one.subset_images, one.subset_clean_share) for one in views]
+    body = [
+        (
+            *(one.view, one.images, one.clean_share, one.subset_images, one.subset_clean_share),
+            *(one.balance, one.subset_balance),
+        )
+        for one in views
+    ]
     return Table(columns, tuple(body)).without_empty()
 
 

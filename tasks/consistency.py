@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from safetensors import safe_open
 
+from robustdd.baselines.likelihood import observed_log_probability
 from robustdd.consistency import consistency
 from robustdd.params import Study
 from tasks.caching import cached_task
@@ -29,13 +30,18 @@ def waves(study: Study, view: str, layout: Layout) -> Iterator[list[Unit]]:
 
 @cached_task
 def weigh(unit: Unit, work: Work) -> Made:
-    """Dynamic weight of every sample under one teacher, with the blend of that teacher's last epoch."""
+    """Dynamic weight of every sample under one teacher, with the blend of that teacher's last epoch.
+
+    Beside it, for the peers: the log-probability of the observed label under the teacher as it ended.
+    """
     data, index = training_images(unit), unit.params["index"]
     network = network_for(unit.params["network"], data.images, len(class_names(unit)))
     blends = json.loads(unit.path("teacher", f"teacher-{index:03d}.json").read_bytes())["blends"]
     with safe_open(unit.path("teacher", f"teacher-{index:03d}.safetensors"), "pt") as file:
-        start_of_last_epoch = file.get_slice("snapshots")[len(blends) - 1].to(data.images.device)
+        start_of_last_epoch, end = file.get_slice("snapshots")[len(blends) - 1 :].to(data.images.device)
     weight = consistency(network, start_of_last_epoch, data.images, data.observed, unit.params["neighbours"])
+    log_probability = observed_log_probability(network, end, data.images, data.observed)
     count = len(data.ids)
     columns = {"id": data.ids, "teacher": [index] * count, "dynamic_weight": weight, "blend": [blends[-1]] * count}
+    columns["log_probability"] = log_probability
     return Made({f"{unit.name}.parquet": parquet(**columns)})

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from safetensors.torch import load_file
 
@@ -14,6 +15,7 @@ from robustdd.artifacts import read_manifest, write_atomically
 from robustdd.collect import read_runs
 from robustdd.page import report_page
 from robustdd.params import Study
+from robustdd.quality import RANKINGS
 from robustdd.report import report_files
 from robustdd.results import CellNoise, Curve, FullAccuracy, Pictures, Provenance, RowAccuracy, StudyResults
 from robustdd.whitening import Whitening
@@ -32,6 +34,7 @@ def waves(study: Study, name: str, layout: Layout) -> Iterator[list[Unit]]:
         "matched": tuple(row for row, asked in study.rows.items() if asked.method in MATCHED),
         "datasets": {cell: asked.dataset for cell, asked in study.cells.items()},
         "cells": {row: study.views[asked.view].cell for row, asked in study.rows.items()},
+        "views": {view: study.views[view].cell for view in study.grid.reliability},
     }
     yield [Unit(summarise.name, layout.place("report", name), "report", params, _inputs(study, layout))]
 
@@ -74,7 +77,7 @@ def _results(unit: Unit, provenance: tuple[Provenance, ...] = ()) -> StudyResult
         full=tuple(FullAccuracy.from_json(path / "full.json") for path in _folders(unit, "full").values()),
         curves={row: Curve.from_json(unit.path(f"distilled.{row}", "curve.json")) for row in params["matched"]},
         pictures={row: _pictures(unit, row, params["datasets"][cell]) for row, cell in params["cells"].items()},
-        reliability={view: _frame(path) for view, path in _folders(unit, "reliability").items()},
+        reliability={view: _frame(unit, view, params["datasets"][cell]) for view, cell in params["views"].items()},
         noise={cell: _noise(unit, cell) for cell in params["datasets"]},
         settings=params["settings"],
         provenance=provenance,
@@ -99,10 +102,12 @@ def _class_names(unit: Unit, dataset: str) -> tuple[str, ...]:
     return tuple(json.loads(unit.path(f"train.{dataset}", "classes.json").read_bytes()))
 
 
-def _frame(folder: Path) -> Any:
-    table = read_table(folder / "reliability.parquet").to_pandas()
+def _frame(unit: Unit, view: str, dataset: str) -> Any:
+    table = read_table(unit.path(f"reliability.{view}", "reliability.parquet")).to_pandas()
     table["is_clean"] = table["observed"] == table["clean"]
-    return table[["id", "static", "dynamic", "mean", "variance", "in_subset", "is_clean"]]
+    names = _class_names(unit, dataset)
+    table["observed_class"] = pd.Categorical.from_codes(table["observed"], categories=pd.Index(names))
+    return table[["id", *RANKINGS, "variance", "in_subset", "is_clean", "observed_class"]]
 
 
 def _noise(unit: Unit, cell: str) -> CellNoise:

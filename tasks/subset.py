@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from robustdd.detection import detection_scores
+from robustdd.baselines.confident import confident_margin
+from robustdd.baselines.small_loss import small_loss
+from robustdd.detection import detection_by_class, detection_scores, subset_quality
 from robustdd.params import Study
 from robustdd.reliability import confidence_variance, mean_confidence, reliable_subset
 from robustdd.weights import blended_weight
 from tasks.caching import cached_task
 from tasks.layout import Layout
-from tasks.reading import column, parquet, read_table, training_images, training_inputs
+from tasks.reading import LabelledImages, column, parquet, read_table, training_images, training_inputs
 from tasks.units import Input, Made, Unit, Work
 
 
@@ -42,7 +45,15 @@ def aggregate(unit: Unit, work: Work) -> Made:
     final = torch.stack([blended_weight(static, part, blend) for part, blend in zip(dynamic, blends, strict=True)])
     mean, variance = mean_confidence(final), confidence_variance(final)
     chosen = reliable_subset(static, variance, data.ids, unit.params["subset"])
-    columns = {"static": static, "dynamic": dynamic[-1], "dynamic_mean": dynamic.mean(0), "mean": mean}
+    log_probability = torch.stack([column(table, "log_probability").to(torch.float64) for table in tables])
+    columns = {
+        "static": static,
+        "dynamic": dynamic[-1],
+        "dynamic_mean": dynamic.mean(0),
+        "mean": mean,
+        "small_loss": small_loss(log_probability),
+        "confident": confident_margin(log_probability.exp().mean(0), data.observed),
+    }
     table = parquet(
         id=data.ids,
         observed=data.observed,
@@ -52,15 +63,16 @@ def aggregate(unit: Unit, work: Work) -> Made:
         **{f"weight_{index:03d}": weight for index, weight in enumerate(final)},
         in_subset=chosen,
     )
-    return Made({"reliability.parquet": table}, _quality(columns, chosen, data.observed == data.clean))
+    return Made({"reliability.parquet": table}, _quality(columns, chosen, data))
 
 
-def _quality(weights: dict[str, Tensor], chosen: Tensor, right: Tensor) -> dict[str, Any]:
-    scores = {name: detection_scores(weight, right) for name, weight in weights.items()}
+def _quality(weights: Mapping[str, Tensor], chosen: Tensor, data: LabelledImages) -> dict[str, Any]:
+    right, observed = data.observed == data.clean, data.observed
+    classes = int(torch.maximum(observed, data.clean).max()) + 1
+    scores = {name: asdict(detection_scores(weight, right)) for name, weight in weights.items()}
+    by_class = {name: detection_by_class(weight, right, observed, classes) for name, weight in weights.items()}
     return {
-        "subset_size": int(chosen.sum()),
-        "subset_purity": float(right[chosen].double().mean()),
-        "label_purity": float(right.double().mean()),
-        "auroc": {name: score.auroc for name, score in scores.items()},
-        "average_precision": {name: score.average_precision for name, score in scores.items()},
+        "subset": asdict(subset_quality(chosen, right, observed, classes)),
+        "detection": scores,
+        "detection_by_class": {name: [asdict(score) for score in found] for name, found in by_class.items()},
     }

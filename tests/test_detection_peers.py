@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from robustdd.baselines.confident import confident_margin
-from robustdd.baselines.small_loss import observed_log_probability, small_loss
+from robustdd.baselines.likelihood import observed_log_probability
+from robustdd.baselines.small_loss import small_loss
 from robustdd.convnet import ConvNet
 from robustdd.errors import UserError
 
