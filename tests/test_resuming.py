@@ -86,26 +86,27 @@ def iterations(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_a_killed_task_resumes_and_one_of_other_params_or_code_begins_anew(
-    study: Path, iterations: list[int], monkeypatch: pytest.MonkeyPatch
+    study: Path, iterations: list[int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     before, checkpoints = bits(study), study / ".robustdd/checkpoints"
     shutil.rmtree(study / "data/distill" / OURS)
     iterations.append(-5)
     with pytest.raises(KilledError):
         run(study, "distill", OURS)
-    assert iterations == [-5, 0, 1, 2, 3, 4] and len(list(checkpoints.glob("*/step-*"))) == 2
-    edited = Path(shutil.copytree(study, study.parent / "edited"))
+    assert iterations == [-5, 0, 1, 2, 3, 4] and len(list(checkpoints.rglob("step-*"))) == 2
+    params, code = (Path(shutil.copytree(study, study.parent / name)) for name in ("params", "code"))
     iterations.clear()
-    change(edited, changed("recipes", "tiny", "image_step", to=5.0))
-    run(edited, "distill", OURS)
+    change(params, changed("recipes", "tiny", "image_step", to=5.0))
+    run(params, "distill", OURS)
     assert iterations == list(range(6)), "a checkpoint of other params was used"
-    change(edited, tiny_study())
+    assert "are not used: params.recipe was" in caplog.messages[-1]
     iterations.clear()
     with monkeypatch.context() as patch:
         patch.setattr(units, "code_hash", lambda name: "c" * 64)
-        run(edited, "distill", OURS)
+        run(code, "distill", OURS)
     assert iterations == list(range(6)), "a checkpoint of other code was used"
+    assert "are not used: code was" in caplog.messages[-1]
     iterations.clear()
     run(study, "distill", OURS)
     assert iterations == [4, 5] and bits(study) == before
-    assert not list(checkpoints.glob("*/step-*"))
+    assert not [path for folder in (study, params, code) for path in (folder / ".robustdd").rglob("step-*")]
