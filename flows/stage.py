@@ -46,7 +46,7 @@ def run_stage(stage: str, ident: str, folder: Path, workers: int | None = None) 
     module = importlib.import_module(f"tasks.{stage.replace('-', '_')}")
     layout = Layout(folder.resolve())
     torch.set_num_threads(study.threads)
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms does the same and imports a compiler
     units: dict[str, Unit] = {}
     with only_writer(layout.lock(stage, ident)):
         outcomes = run_units(
