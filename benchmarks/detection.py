@@ -1,104 +1,143 @@
-"""Does the weighting find wrong labels? Scores on real CIFAR-10, one cell after the other, resumable.
+"""Does the weighting find wrong labels? Runs a study without rows, cell after cell, and keeps every score.
 
-`python -m benchmarks.detection` runs every cell that results/detection.json lacks (an hour and a quarter of one core;
-the images are found under ROBUSTDD_DATA), `--table` writes results/detection.md from it. A seed draws the noise and the
-networks; the images are the same for all.
+`python -m benchmarks.detection` brings studies/detection up to date (the images are found under ROBUSTDD_DATA; what is
+cached is not run again, so that a run which was cut off goes on) and writes results/detection.json and .md after every
+view; `--table` writes the .md alone. cleanlab, which no stage needs, looks at the same teachers here.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import platform
+import sys
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
+from torch import Tensor
 
-from benchmarks.detection_cell import Data, Sizes, measure
 from benchmarks.detection_table import as_markdown
-from robustdd.artifacts import write_atomically
-from robustdd.datasets import open_source
-from robustdd.devices import device_model
-from robustdd.params import Dataset, Forgetting, Neighbours, Network, Noise, Subset, Teachers
-from robustdd.rng import generator
-from robustdd.study import params_of
-from robustdd.whitening import fit
-from tasks.producing import commit
+from flows.stage import run_stage
+from robustdd.artifacts import read_manifest, write_atomically
+from robustdd.params import Study
+from robustdd.study import load_study, params_of
+from robustdd.training import predict
+from tasks import consistency
+from tasks.layout import Layout
+from tasks.reading import class_names, network_for, training_images
+from tasks.units import Unit
 
-RESULTS = Path(__file__).resolve().parent.parent / "results"
-NOISES: dict[str, dict[str, Any]] = {
-    "cifar10-sym20": {"kind": "symmetric", "rate": 0.2},
-    "cifar10-sym40": {"kind": "symmetric", "rate": 0.4},
-    "cifar10-asym20": {"kind": "asymmetric", "rate": 0.2},
-    "cifar10-asym40": {"kind": "asymmetric", "rate": 0.4},
-    "cifar10n-aggre": {"kind": "human", "annotation": "aggre"},
-    "cifar10n-worse": {"kind": "human", "annotation": "worse"},
-}
-WIDTH = Network(width=32, depth=3)
+ROOT = Path(__file__).resolve().parent.parent
 
 
-def sizes_of(images: int, epochs: int, seed: int) -> Sizes:
-    """Sizes for a CPU: everything but these numbers is a default of params, the same in every cell."""
-    training: dict[str, Any] = {"epochs": epochs, "batch_size": 64, "learning_rate": 0.02, "momentum": 0.9}
-    return Sizes(
-        images=images,
-        network=WIDTH,
-        forgetting=Forgetting(**training, network=WIDTH, seeds=(seed,)),
-        teachers=Teachers(**training, num_teachers=3, optimizer="sgd", seed=seed),
-        neighbours=Neighbours(k=20),
-        subset=Subset(),
-    )
-
-
-def main() -> None:
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cells", nargs="+", choices=NOISES, default=list(NOISES))
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
-    parser.add_argument("--images", type=int, default=10_000)
-    parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--out", type=Path, default=RESULTS / "detection.json")
+    parser.add_argument("--study", type=Path, default=ROOT / "studies" / "detection")
+    parser.add_argument("--out", type=Path, default=ROOT / "results" / "detection.json")
+    parser.add_argument("--workers", type=int, default=1, help="tasks at once, each on the study's threads")
     parser.add_argument("--table", action="store_true", help="only write the table")
-    asked = parser.parse_args()
-    torch.set_num_threads(1)
-    if not asked.table:
-        _run(asked)
-    write_atomically(asked.out.with_suffix(".md"), as_markdown(json.loads(asked.out.read_bytes())).encode())
+    asked = parser.parse_args(arguments)
+    known = {run["key"]: run for run in json.loads(asked.out.read_bytes())} if asked.out.exists() else {}
+    if asked.table:
+        write_atomically(asked.out.with_suffix(".md"), as_markdown(list(known.values())).encode())
+        return 0
+    study, layout = load_study(asked.study), Layout(asked.study.resolve())
+    runs = []
+    for view in study.grid.reliability:
+        started = time.monotonic()
+        for stage, ident in _stages(study, view):
+            run_stage(stage, ident, asked.study, asked.workers)
+        key = read_manifest(layout.artifact("subset", view), "reliability").key
+        runs.append(known.get(key) or {"key": key, **record(study, layout, view)})
+        print(f"{view}: {time.monotonic() - started:.0f} s", flush=True)
+        asked.out.parent.mkdir(exist_ok=True)
+        write_atomically(asked.out, (json.dumps(runs, indent=1) + "\n").encode())
+        write_atomically(asked.out.with_suffix(".md"), as_markdown(runs).encode())
+    return 0
 
 
-def _run(asked: argparse.Namespace) -> None:
-    asked.out.parent.mkdir(exist_ok=True)
-    runs: list[dict[str, Any]] = json.loads(asked.out.read_bytes()) if asked.out.exists() else []
-    data = None
-    for seed in asked.seeds:
-        sizes = sizes_of(asked.images, asked.epochs, seed)
-        for cell in asked.cells:
-            asks = {"cell": cell, "seed": seed, "sizes": params_of(sizes)}
-            if any(all(run[key] == json.loads(json.dumps(value)) for key, value in asks.items()) for run in runs):
-                print(f"{cell}, seed {seed}: there already", flush=True)
-                continue
-            data = data or _data(asked.images)
-            human = NOISES[cell]["kind"] == "human"
-            noise = Noise(**NOISES[cell], **({} if human else {"seed": seed}))
-            started = time.monotonic()
-            runs.append({**asks, **_machine(), **measure(data, noise, seed, sizes)})
-            write_atomically(asked.out, (json.dumps(runs, indent=1) + "\n").encode())
-            print(f"{cell}, seed {seed}: {time.monotonic() - started:.0f} s", flush=True)
+def _stages(study: Study, view: str) -> list[tuple[str, str]]:
+    cell = study.views[view].cell
+    first = [("images", study.cells[cell].dataset), ("labels", cell), ("forgetting", cell)]
+    return [*first, ("teachers", view), ("consistency", view), ("subset", view)]
 
 
-def _data(count: int) -> Data:
-    """A fixed random part of the training images; labels are those of all, so that any noise is the whole set's."""
-    train = open_source(Dataset(kind="cifar10")).train()
-    chosen = torch.randperm(len(train), generator=generator("detection", "images"))[:count].sort().values
-    part = train.select(chosen)
-    return Data(fit(part.images, "zca", 0.1).apply(part.images), chosen, part.ids, train.labels, train.class_names)
+def record(study: Study, layout: Layout, view: str) -> dict[str, Any]:
+    """Everything that is known of one view, as JSON."""
+    cell = study.views[view].cell
+    labels = read_manifest(layout.artifact("labels", cell), "labels").notes
+    forgetting = read_manifest(layout.artifact("forgetting", cell), "forgetting").notes
+    subset = read_manifest(layout.artifact("subset", view), "reliability").notes
+    noise = study.cells[cell].noise
+    logits, observed, clean = _predictions(study, layout, view)
+    right = observed == clean
+    return {
+        "cell": cell,
+        "noise": params_of(replace(noise, seed=0)),
+        "seeds": {"noise": noise.seed, "forgetting": study.forgetting.seeds, "teachers": study.teachers.seed},
+        "images": len(observed),
+        "wrong": int((~right).sum()),
+        "realised_rate_of_all": labels["realised_rate"],
+        "scores": subset["detection"],
+        "by_class": subset["detection_by_class"],
+        "subset": subset["subset"],
+        "forgetting": forgetting,
+        "cleanlab": _cleanlab(logits, observed, right),
+        "accuracy_on_clean_labels": (logits.argmax(2) == clean).double().mean(1).tolist(),
+        "sizes": {
+            name: params_of(getattr(study, name)) for name in ("network", "forgetting", "teachers", "neighbours")
+        },
+        **_facts(study, layout, view),
+    }
 
 
-def _machine() -> dict[str, Any]:
-    facts = {"device": device_model(torch.device("cpu")), "threads": torch.get_num_threads()}
-    return {"commit": commit(), **facts, "torch": torch.__version__, "python": platform.python_version()}
+def _predictions(study: Study, layout: Layout, view: str) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits [P, n, C] of every teacher as it ended, on the training images, and their observed and clean labels."""
+    (units,) = consistency.waves(study, view, layout)
+    data = training_images(units[0])
+    network = network_for(study.network, data.images, len(class_names(units[0])))
+    logits = [predict(network, end, data.images) for end in map(_end, units)]
+    return torch.stack(logits), data.observed, data.clean
+
+
+def _end(unit: Unit) -> Tensor:
+    with safe_open(unit.path("teacher", f"{unit.inputs['teacher'].name}.safetensors"), "pt") as file:
+        parameters: Tensor = file.get_slice("snapshots")[-1]
+    return parameters
+
+
+def _cleanlab(logits: Tensor, observed: Tensor, right: Tensor) -> dict[str, Any]:
+    """What cleanlab's find_label_issues, by its defaults, takes for wrong."""
+    from cleanlab.filter import find_label_issues
+
+    probabilities = logits.double().softmax(2).mean(0)
+    found = torch.from_numpy(find_label_issues(observed.numpy(), probabilities.numpy(), n_jobs=1))
+    hits = int((found & ~right).sum())
+    return {
+        "found": int(found.sum()),
+        "precision": hits / int(found.sum()) if found.any() else None,
+        "recall": hits / int((~right).sum()) if (~right).any() else None,
+    }
+
+
+def _facts(study: Study, layout: Layout, view: str) -> dict[str, Any]:
+    """Where the teachers were trained, and the seconds of every stage of the cell but the images."""
+    seconds = {
+        stage: sum(unit.get("seconds", 0.0) for unit in _units(layout, stage, ident))
+        for stage, ident in _stages(study, view)[1:]
+    }
+    newest = max(_units(layout, "teachers", view), key=lambda unit: unit.get("started", ""))
+    facts = {name: newest.get(name) for name in ("commit", "device", "threads", "torch", "python")}
+    return {"seconds": {stage: round(value, 1) for stage, value in seconds.items()}, **facts}
+
+
+def _units(layout: Layout, stage: str, ident: str) -> Iterator[dict[str, Any]]:
+    yield from json.loads(layout.run_record(stage, ident).read_bytes())["units"].values()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

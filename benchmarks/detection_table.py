@@ -6,16 +6,10 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from robustdd.quality import RANKINGS
+
 Run = dict[str, Any]
 
-RANKINGS = {
-    "static": "static (Eq. 6)",
-    "dynamic": "dynamic, last teacher (Eq. 4)",
-    "dynamic_mean": "dynamic, mean over teachers",
-    "mean": "W_conf (Eq. 9)",
-    "small_loss": "small loss (peer)",
-    "confident": "confident learning (peer)",
-}
 SCORES = {
     "auroc": "AUROC",
     "average_precision": "Average precision",
@@ -25,7 +19,10 @@ SCORES = {
 
 def as_markdown(runs: Sequence[Run]) -> str:
     """All tables; the best of a row is bold, by its mean over the seeds."""
-    cells = {cell: [run for run in runs if run["cell"] == cell] for cell in dict.fromkeys(run["cell"] for run in runs)}
+    noises: dict[str, list[Run]] = {}
+    for run in runs:
+        noises.setdefault(str(run["noise"]), []).append(run)
+    cells = {same[0]["cell"]: same for same in noises.values()}
     parts = [_head(runs)]
     parts += [f"## {title}\n\n{_scores(cells, score)}" for score, title in SCORES.items()]
     parts.append(f"## AUROC within a class, by observed label: mean (lowest) over the classes\n\n{_by_class(cells)}")
@@ -37,7 +34,7 @@ def as_markdown(runs: Sequence[Run]) -> str:
 
 def _head(runs: Sequence[Run]) -> str:
     run = runs[0]
-    teachers, seeds = run["sizes"]["teachers"], sorted({one["seed"] for one in runs})
+    teachers, seeds = run["sizes"]["teachers"], sorted({one["seeds"]["noise"] for one in runs})
     minutes = sum(sum(one["seconds"].values()) for one in runs) / 60
     return f"""# Does the weighting find wrong labels?
 
@@ -45,8 +42,10 @@ Generated from detection.json by `python -m benchmarks.detection --table`. CIFAR
 images), {run["images"]:,} of the 50,000 training images, ConvNet-{run["sizes"]["network"]["depth"]} of width \
 {run["sizes"]["network"]["width"]}, {teachers["num_teachers"]} SGR teachers of {teachers["epochs"]} epochs, forgetting \
 of {run["sizes"]["forgetting"]["epochs"]} epochs a half, K = {run["sizes"]["neighbours"]["k"]}.
-Seeds {", ".join(map(str, seeds))}: one seed draws noise and networks; n is the number of seeds, ± their standard
-deviation. {minutes:.0f} minutes in all on one thread of {run["device"]}, torch {run["torch"]}, commit {run["commit"]}.
+Noise seed {", ".join(map(str, seeds))}, forgetting seed {", ".join(map(str, run["seeds"]["forgetting"]))}, teachers'
+seed {run["seeds"]["teachers"]}; n is the number of noise draws, ± their standard deviation where there are several:
+with n = 1 small differences mean nothing. {minutes:.0f} minutes in all on {run["threads"]} thread of {run["device"]}, torch
+{run["torch"]}, commit {run["commit"]}.
 
 A low weight is the sign of a wrong label. The peers look at the last snapshots of the same teachers, which were trained
 with the static weights; cleanlab would rather see predictions for images that the networks have not been trained on."""
@@ -107,7 +106,7 @@ def _networks(cells: dict[str, list[Run]]) -> str:
         stage = [f"{100 * _mean(runs, lambda run, key=key: run['forgetting'][key]):.1f}" for key in _STAGES]
         accuracy = 100 * _mean(runs, lambda run: statistics.mean(run["accuracy_on_clean_labels"]))
         seconds = _mean(runs, lambda run: sum(run["seconds"].values()))
-        distinct = f"{_mean(runs, lambda run: run['distinct']['static']):.0f}"
+        distinct = f"{_mean(runs, lambda run: run['forgetting']['distinct_weights']):.0f}"
         rows.append([cell, str(len(runs)), *stage, distinct, f"{accuracy:.1f}", f"{seconds:.0f}"])
     header = ["cell", "n", "right labels remembered %", "wrong labels remembered %", "distinct static weights"]
     return _table([*header, "teachers' accuracy on clean training labels %", "seconds"], rows)

@@ -45,6 +45,7 @@ def run_stage(stage: str, ident: str, folder: Path, workers: int | None = None) 
         raise UserError(f"--workers: expected 1 or more, found {workers}")
     module = importlib.import_module(f"tasks.{stage.replace('-', '_')}")
     layout = Layout(folder.resolve())
+    _make_folders(layout)
     torch.set_num_threads(study.threads)
     torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms does the same and imports a compiler
     units: dict[str, Unit] = {}
@@ -60,6 +61,12 @@ def run_stage(stage: str, ident: str, folder: Path, workers: int | None = None) 
         write_record(layout, stage, ident, outcomes)
         _finish(module, study, layout)
     return outcomes
+
+
+def _make_folders(layout: Layout) -> None:
+    """A folder for every stage: DVC wants all that `report` depends on to exist, also in a study without rows."""
+    for stage in STAGES:
+        layout.artifact(stage, "").mkdir(parents=True, exist_ok=True)
 
 
 def _noted(waves: Iterator[list[Unit]], units: dict[str, Unit]) -> Iterator[list[Unit]]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import product
 
 import torch
+from torch import Tensor
 
 from robustdd.forgetting import forgetting_score, halves, second_split, static_weight
 from robustdd.params import Forgetting, Study
@@ -52,30 +53,41 @@ def watch(unit: Unit, work: Work) -> Made:
         first, second = second, first
     network = network_for(params.network, data.images, len(class_names(unit)))
     record = second_split(network, data.images, data.observed, first, second, params, seed, work.progress)
+    columns = {"t_learn": record.learned, "t_forget": record.forgotten, "remembered": record.remembered}
     ids = [data.ids[row] for row in record.rows.tolist()]
     return Made(
-        {f"{unit.name}.parquet": parquet(id=ids, t_learn=record.learned, t_forget=record.forgotten)},
+        {f"{unit.name}.parquet": parquet(id=ids, **columns)},
         {"first_accuracy": list(record.first_accuracy), "second_accuracy": list(record.second_accuracy)},
     )
 
 
 @cached_task
 def join(unit: Unit, work: Work) -> Made:
-    """A sample's epochs (mean over the seeds), forgetting score and static weight, in the order of the images."""
+    """A sample's epochs (mean over the seeds), forgetting score and static weight, in the order of the images.
+
+    The manifest tells which share of the right and of the wrong labels was remembered after the first half: wrong ones
+    that were never learnt cannot be forgotten, and the score then separates by difficulty alone.
+    """
     data = training_images(unit)
     tables = [read_table(unit.path(label, f"{label}.parquet")) for label in unit.inputs if label.startswith("half-")]
     place = {ident: row for row, ident in enumerate(data.ids)}
-    totals = torch.zeros(3, len(data.ids), dtype=torch.float64)
+    totals = torch.zeros(4, len(data.ids), dtype=torch.float64)
     for table in tables:
         rows = torch.tensor([place[ident] for ident in table["id"].to_pylist()])
         totals[0, rows] += column(table, "t_learn")
         totals[1, rows] += column(table, "t_forget")
-        totals[2, rows] += 1
-    learned, forgotten = totals[:2] / totals[2]
+        totals[2, rows] += column(table, "remembered")
+        totals[3, rows] += 1
+    learned, forgotten, remembered = totals[:3] / totals[3]
     score = forgetting_score(learned, forgotten, unit.params["learn_share"])
     weight = static_weight(score)
     columns = {"t_learn": learned, "t_forget": forgotten, "score": score, "static_weight": weight}
     return Made(
         {"forgetting.parquet": parquet(id=data.ids, **columns)},
-        {"distinct_weights": len(set(weight.tolist()))},
+        {"distinct_weights": len(set(weight.tolist())), **_remembered(remembered, (data.observed == data.clean).cpu())},
     )
+
+
+def _remembered(share: Tensor, right: Tensor) -> dict[str, float | None]:
+    groups = {"remembered_right": share[right], "remembered_wrong": share[~right]}
+    return {name: float(group.mean()) if len(group) else None for name, group in groups.items()}
