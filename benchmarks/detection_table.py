@@ -44,8 +44,8 @@ images), {run["images"]:,} of the 50,000 training images, ConvNet-{run["sizes"][
 of {run["sizes"]["forgetting"]["epochs"]} epochs a half, K = {run["sizes"]["neighbours"]["k"]}.
 Noise seed {", ".join(map(str, seeds))}, forgetting seed {", ".join(map(str, run["seeds"]["forgetting"]))}, teachers'
 seed {run["seeds"]["teachers"]}; n is the number of noise draws, ± their standard deviation where there are several:
-with n = 1 small differences mean nothing. {minutes:.0f} minutes in all on {run["threads"]} thread of {run["device"]}, torch
-{run["torch"]}, commit {run["commit"]}.
+with n = 1 small differences mean nothing. {minutes:.0f} minutes in all on {run["threads"]} thread of {run["device"]},
+torch {run["torch"]}, commit {run["commit"]}.
 
 A low weight is the sign of a wrong label. The peers look at the last snapshots of the same teachers, which were trained
 with the static weights; cleanlab would rather see predictions for images that the networks have not been trained on."""
