@@ -43,12 +43,25 @@ class Section:
 class Dataset(Section):
     """One image set: where it comes from, its hold-out and its whitening."""
 
-    kind: Literal["digits"]
+    kind: Literal["digits", "cifar10", "cifar100", "folder"]
+    path: str | None = None
+    """Folder of the files of cifar10, cifar100 and folder, seen from the study's; None, for cifar alone: the folder of
+    the kind's name under that of the environment variable ROBUSTDD_DATA."""
+    download: bool = False
+    """Fetch the original python files of cifar10 or cifar100 into `path` where they are missing."""
+    test_set: bool = True
+    """Of kind folder, false: no test images, or none to look at; accuracy is then that on the noisy hold-out."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes of kind folder, in order; (): those of the class folders or of the labels, sorted."""
+    image_size: Count | None = None
+    """Side in pixels that images of kind folder get: centred square, bilinear; None: all are of one size already."""
+    channels: Literal[1, 3] = 3
+    """Grey or colour, of kind folder."""
     test_images: Count = 397
     """Size of the stratified test split of a set that has none of its own (digits)."""
     split_seed: Index = 0
     holdout: PartialShare = 0.0
-    """Share of the training images set apart, with their noisy labels, for tuning; 0 in a study whose results are shown."""
+    """Share of the training images set apart, with their noisy labels, for tuning; 0 where results are shown."""
     whitening: Literal["zca", "standard"] = "zca"
     zca_epsilon: NonNegative = 0.1
 
@@ -91,10 +104,10 @@ class View(Section):
     cell: str
     weights: Literal["plain", "sgr", "literal", "ssft", "knn", "fixed", "oracle"]
     """plain: all 1 (DATM). sgr: Eq. 7 with the ladder of maxima, brought to mean 1. literal: the same, not normalised.
-    ssft: blend 0. knn: blend maximum 1. fixed: `blend_maximum` for every teacher. oracle: 1 for right labels, 0 for wrong."""
+    ssft: blend 0. knn: blend maximum 1. fixed: `blend_maximum` for every teacher. oracle: 1 for a right label, else 0."""
     weights_from: Literal["labels", "forgetting"]
-    """Where the static weights come from: `labels` for plain and oracle, else `forgetting`. No default: dvc.yaml takes the
-    dependency from here, and DVC knows no defaults."""
+    """Where the static weights come from: `labels` for plain and oracle, else `forgetting`. No default: dvc.yaml takes
+    the dependency from here, and DVC knows no defaults."""
     blend_maximum: Share | None = None
 
 
@@ -251,7 +264,7 @@ class Evaluate(Section):
 
 @dataclass(frozen=True)
 class Grid(Section):
-    """Which stages run for which ids: lists, because dvc.yaml's matrix reads lists. `robustdd.study` checks them against the rows."""
+    """Which stages run for which ids: lists, because dvc.yaml's matrix reads lists; `check` holds them to the rows."""
 
     forgetting: tuple[str, ...] = ()
     """Cells with a view that needs static weights."""

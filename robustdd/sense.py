@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from robustdd.params import Study
+from robustdd.sense_of_datasets import dataset_problems
 from robustdd.sense_of_noise import noise_problems
 from robustdd.sense_of_numbers import number_problems
 from robustdd.study_file import unknown
@@ -16,7 +17,7 @@ _WAY = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
 
 def first_problem(study: Study) -> str | None:
     """What is wrong, in one line, the most basic first; None: the study makes sense."""
-    rules = (_ids, _references, noise_problems, _views, _rows, _grid, number_problems)
+    rules = (_ids, _references, dataset_problems, noise_problems, _views, _rows, _grid, number_problems)
     return next((problem for rule in rules for problem in rule(study)), None)
 
 

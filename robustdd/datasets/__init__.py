@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from robustdd.datasets.images import ImageSet, Split
+from robustdd.datasets.sources import Source, fingerprint
 from robustdd.errors import UserError
 from robustdd.params import Dataset
 
-__all__ = ["ImageSet", "Split", "read"]
+__all__ = ["ImageSet", "Source", "Split", "fingerprint", "open_source", "read"]
 
 
-def read(params: Dataset) -> Split:
-    """Training and test images of the data set that `params` names; raises UserError for an unknown kind."""
+def read(params: Dataset, base: Path = Path()) -> Split:
+    """Training and test images of the data set that `params` names; relative paths are seen from `base`.
+
+    Raises UserError, or CorruptArtifact for published files with other bytes, in one line.
+    """
+    source = open_source(params, base)
+    return Split(source.train(), source.test())
+
+
+def open_source(params: Dataset, base: Path = Path()) -> Source:
+    """Find the files of the data set that `params` names, without opening an image; raises UserError as `read`."""
     if params.kind == "digits":
-        from robustdd.datasets import digits
+        from robustdd.datasets.digits import Digits
 
-        return digits.read(params)
-    raise UserError(f"dataset kind: expected digits, got {params.kind!r}")
+        return Digits(params)
+    if params.kind in ("cifar10", "cifar100"):
+        from robustdd.datasets import cifar
+
+        return cifar.find(params, base)
+    if params.kind == "folder":
+        from robustdd.datasets.folder import Folder
+
+        return Folder(params, base)
+    raise UserError(f"dataset kind: expected digits, cifar10, cifar100 or folder, got {params.kind!r}")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
 from robustdd.apportion import apportion
-from robustdd.datasets.images import ImageSet, Split
+from robustdd.datasets.images import ImageSet
 from robustdd.errors import CorruptArtifact, UserError
 from robustdd.params import Dataset
 from robustdd.rng import generator
@@ -16,20 +19,34 @@ from robustdd.rng import generator
 _SHA256 = "a19cb3d96bba7deace8ee5a513a6eb7bad0403d528f00bf4d351b6a7a55baa91"
 
 
-def read(params: Dataset) -> Split:
-    """Digits, uint8 [n, 1, 8, 8], with a stratified test split of `test_images` drawn by `split_seed`.
+class Digits:
+    """The digits with a stratified test split of `params.test_images`, drawn by `params.split_seed`.
 
-    Both parts keep the published order; ids are `digits-0000`... by the position among all 1,797. Raises UserError when
-    the test split would leave no training image, CorruptArtifact when scikit-learn's copy is not the known one.
-    Source: Alpaydin & Kaynak, "Optical recognition of handwritten digits", UCI 1998; scikit-learn has its test part.
+    Images are uint8 [n, 1, 8, 8]. Both parts keep the published order; ids are `digits-0000`... by the position among
+    all 1,797. Source: Alpaydin & Kaynak, "Optical recognition of handwritten digits", UCI 1998; scikit-learn has its
+    test part.
     """
-    everything = _load()
-    if params.test_images >= len(everything):
-        raise UserError(f"test_images: expected 1..{len(everything) - 1} of the digits, got {params.test_images}")
-    held_out = _stratified_rows(everything.labels, params.test_images, params.split_seed)
-    is_test = torch.zeros(len(everything), dtype=torch.bool)
-    is_test[held_out] = True
-    return Split(everything.select((~is_test).nonzero().flatten()), everything.select(is_test.nonzero().flatten()))
+
+    files: Mapping[str, Path] = MappingProxyType({})
+
+    def __init__(self, params: Dataset) -> None:
+        self._params = params
+
+    def train(self) -> ImageSet:
+        """What the test split leaves; raises UserError when that is nothing, CorruptArtifact for another copy."""
+        return self._part(is_test=False)
+
+    def test(self) -> ImageSet:
+        """The test split; raises as `train`."""
+        return self._part(is_test=True)
+
+    def _part(self, *, is_test: bool) -> ImageSet:
+        everything, size = _load(), self._params.test_images
+        if size >= len(everything):
+            raise UserError(f"test_images: expected 1..{len(everything) - 1} of the digits, got {size}")
+        mask = torch.zeros(len(everything), dtype=torch.bool)
+        mask[_stratified_rows(everything.labels, size, self._params.split_seed)] = True
+        return everything.select((mask == is_test).nonzero().flatten())
 
 
 def _load() -> ImageSet:
@@ -44,7 +61,7 @@ def _load() -> ImageSet:
     if digest != _SHA256:
         raise CorruptArtifact(f"digits: scikit-learn's copy has sha256 {digest}, expected {_SHA256}; reinstall it")
     ids = tuple(f"digits-{row:04d}" for row in range(len(labels)))
-    return ImageSet(images, labels, ids, tuple(str(digit) for digit in range(10)))
+    return ImageSet(images, labels, ids, tuple(str(digit) for digit in range(10)), labels)
 
 
 def _stratified_rows(labels: Tensor, count: int, seed: int) -> Tensor:

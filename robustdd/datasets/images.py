@@ -14,16 +14,18 @@ from robustdd.labels import check_labels
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
-    """Images with the labels they were published with, in one fixed order; raises UserError when a part does not fit.
+    """Images with the labels that they came with, in one fixed order; raises UserError when a part does not fit.
 
-    images: uint8 [n, channels, height, width], 0..255. labels: int64 [n], 0..classes-1, clean as far as is known.
-    ids: n unique names, stable over reorderings and splits. class_names: one unique name a class.
+    images: uint8 [n, channels, height, width], 0..255. labels: int64 [n], 0..classes-1, as given, right or wrong.
+    ids: n unique names, stable over reorderings and splits. class_names: one unique name a class. clean: the right
+    labels, int64 [n], where the source vouches for them; None where nobody knows, as with most data of one's own.
     """
 
     images: Tensor
     labels: Tensor
     ids: tuple[str, ...]
     class_names: tuple[str, ...]
+    clean: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.images.dtype != torch.uint8 or self.images.dim() != 4:
@@ -32,6 +34,8 @@ class ImageSet:
             raise UserError(f"images: expected at least one image with at least one pixel, got {_kind(self.images)}")
         _check_unique(self.class_names, "class names")
         check_labels(self.labels, len(self.images), len(self.class_names))
+        if self.clean is not None:
+            check_labels(self.clean, len(self.images), len(self.class_names), "clean labels")
         if len(self.ids) != len(self.images):
             raise UserError(f"ids: expected {len(self.images)}, one an image, got {len(self.ids)}")
         _check_unique(self.ids, "ids")
@@ -42,7 +46,8 @@ class ImageSet:
     def select(self, rows: Tensor) -> ImageSet:
         """The images of the positions `rows`, int64 [m], in that order, as a copy."""
         ids = tuple(self.ids[row] for row in rows.tolist())
-        return ImageSet(self.images[rows], self.labels[rows], ids, self.class_names)
+        clean = None if self.clean is None else self.clean[rows]
+        return ImageSet(self.images[rows], self.labels[rows], ids, self.class_names, clean)
 
 
 @dataclass(frozen=True, eq=False)
