@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -17,8 +17,17 @@ from robustdd.reliability import confidence_variance, mean_confidence, reliable_
 from robustdd.weights import blended_weight
 from tasks.caching import cached_task
 from tasks.layout import Layout
-from tasks.reading import LabelledImages, column, parquet, read_table, training_images, training_inputs
+from tasks.reading import column, parquet, read_table
 from tasks.units import Input, Made, Unit, Work
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """Labels int64 [n] of the images outside the hold-out; no stage needs the images themselves to weigh them."""
+
+    ids: list[str]
+    observed: Tensor
+    clean: Tensor
 
 
 def waves(study: Study, view: str, layout: Layout) -> Iterator[list[Unit]]:
@@ -26,18 +35,17 @@ def waves(study: Study, view: str, layout: Layout) -> Iterator[list[Unit]]:
     cell, consistency = study.views[view].cell, layout.artifact("consistency", view)
     parts = [f"consistency-{index:03d}" for index in range(study.teachers.num_teachers)]
     inputs = {
-        **training_inputs(study, layout, cell),
+        "labels": Input(layout.artifact("labels", cell), "labels"),
         "forgetting": Input(layout.artifact("forgetting", cell), "forgetting"),
         **{part: Input(consistency, part) for part in parts},
     }
-    params = {"subset": study.subset, "device": "cpu"}
-    yield [Unit(aggregate.name, layout.place("subset", view), "reliability", params, inputs)]
+    yield [Unit(aggregate.name, layout.place("subset", view), "reliability", {"subset": study.subset}, inputs)]
 
 
 @cached_task
 def aggregate(unit: Unit, work: Work) -> Made:
     """Final weights of every teacher (raw, as the paper writes them), their mean and variance, and the subset."""
-    data = training_images(unit)
+    data = _labels(unit)
     static = column(read_table(unit.path("forgetting", "forgetting.parquet")), "static_weight").to(torch.float64)
     tables = [read_table(unit.path(part, f"{part}.parquet")) for part in unit.inputs if part.startswith("consistency-")]
     dynamic = torch.stack([column(table, "dynamic_weight").to(torch.float64) for table in tables])
@@ -66,7 +74,14 @@ def aggregate(unit: Unit, work: Work) -> Made:
     return Made({"reliability.parquet": table}, _quality(columns, chosen, data))
 
 
-def _quality(weights: Mapping[str, Tensor], chosen: Tensor, data: LabelledImages) -> dict[str, Any]:
+def _labels(unit: Unit) -> _Labels:
+    table = read_table(unit.path("labels", "labels.parquet"))
+    kept = ~column(table, "holdout")
+    ids = [ident for ident, inside in zip(table["id"].to_pylist(), kept.tolist(), strict=True) if inside]
+    return _Labels(ids, column(table, "observed")[kept], column(table, "clean")[kept])
+
+
+def _quality(weights: Mapping[str, Tensor], chosen: Tensor, data: _Labels) -> dict[str, Any]:
     right, observed = data.observed == data.clean, data.observed
     classes = int(torch.maximum(observed, data.clean).max()) + 1
     scores = {name: asdict(detection_scores(weight, right)) for name, weight in weights.items()}
