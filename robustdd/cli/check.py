@@ -62,4 +62,8 @@ def _views(study: Study) -> Table:
 def _noise(noise: Noise) -> str:
     if noise.kind == "symmetric":
         return f"symmetric noise, {noise.rate:.4g} of the labels wrong"
+    if noise.kind in ("asymmetric", "pairflip"):
+        return f"{noise.kind} noise, {noise.rate:.4g} of the labels of a class that flips wrong"
+    if noise.kind == "human":
+        return f"human labels, {noise.annotation}"
     return "no noise" if noise.kind == "none" else "noise of a matrix"
