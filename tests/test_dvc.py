@@ -1,0 +1,242 @@
+"""dvc.yaml against the code: every file, value and artifact that a stage depends on, and none that it does not."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import typing
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from flows.stage import STAGES
+from robustdd.artifacts import read_manifest
+from robustdd.params import Study
+from robustdd.study import load_study
+from tasks.code import closure
+from tasks.layout import Layout
+from tasks.units import Unit, input_digests, plain
+from tests.dvc_project import Resolved, resolved, stages_of_dvc
+from tests.pipeline import CODE, all_units, stages
+from tests.studies import CELL, PLAIN, SGR, tiny_study
+
+BESIDE_MODULES = {"report": {"robustdd/templates/report.html"}}
+"""Files that a stage reads from the code without importing them."""
+REFERENCES = {"dataset", "cell", "view", "recipe", "forgetting", "reliability", "finetune", "full"}
+"""Keys whose values are ids: what they lead to is tracked by the artifacts that are read through them."""
+
+
+def test_dvc_yaml_has_the_stages_of_the_code() -> None:
+    assert sorted(stages_of_dvc()) == sorted(STAGES)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_depends_on_the_code_that_it_reaches(stage: str) -> None:
+    written = stages_of_dvc()[stage]
+    deps = [dep.removeprefix("${root}/") for dep in written.get("do", written)["deps"] if dep.startswith("${root}/")]
+    reached = closure(f"tasks.{stage.replace('-', '_')}").values()
+    expected = {"robustdd/params.py", *(str(path.relative_to(CODE)) for path in reached)}
+    expected |= BESIDE_MODULES.get(stage, set())
+    missing, superfluous = sorted(expected - set(deps)), sorted(set(deps) - expected)
+    paste = "\n".join(f"        - ${{root}}/{name}" for name in sorted(expected))
+    assert not missing and not superfluous, f"missing {missing}, superfluous {superfluous}; the code deps are\n{paste}"
+    assert deps == sorted(deps) and all((CODE / dep).is_file() for dep in deps)
+
+
+def instances() -> dict[tuple[str, str], Resolved]:
+    return resolved(tiny_study())
+
+
+def test_every_id_of_the_study_has_its_stage(built: Path) -> None:
+    assert set(instances()) == set(stages(built))
+    for (stage, ident), found in instances().items():
+        assert found.cmd == f"python -m flows.stage {stage} {ident}"
+
+
+def test_every_out_persists_and_lies_where_the_task_puts_it(built: Path) -> None:
+    layout = Layout(built)
+    for (stage, ident), found in instances().items():
+        expected = {layout.artifact(stage, ident), layout.run_record(stage, ident)}
+        if stage == "report":
+            expected.add(layout.page())
+        assert {built / out for out in found.outs} == expected
+        assert all(flags == {"persist": True} for flags in found.outs.values()), f"{stage}: DVC would delete its cache"
+        assert all(path.exists() for path in expected)
+
+
+STUDIES = [CODE, *sorted(path.parent for path in (CODE / "studies").glob("*/params.yaml"))]
+
+
+@pytest.mark.parametrize("folder", STUDIES, ids=[path.name if path != CODE else "demo" for path in STUDIES])
+def test_a_study_holds_every_key_that_dvc_asks_for(folder: Path) -> None:
+    """As DVC reads it: the defaults of the code are not known to it."""
+    study = YAML(typ="safe").load((folder / "params.yaml").read_text())
+    found = resolved(study)
+    for place, instance in found.items():
+        for key in instance.params:
+            value: Any = study
+            for part in key.split("."):
+                assert part in value, f"{place}: {key}"
+                value = value[part]
+    assert (folder / study["root"]).resolve() == CODE
+    assert (folder / "dvc.yaml").resolve() == CODE / "dvc.yaml"
+    outs = {out for instance in found.values() for out in instance.outs}
+    made = outs | {str(Path(out).parent) for out in outs}
+    reads = {dep for instance in found.values() for dep in instance.deps if dep.startswith("data/")}
+    # A folder that no stage of this study fills: the first stage that runs makes it, for DVC wants it to exist.
+    assert reads - made <= {f"data/{stage}" for stage in STAGES}
+
+
+def within(path: Path, deps: tuple[str, ...], root: Path) -> bool:
+    own = path.relative_to(root)
+    return any(Path(dep) in (own, *own.parents) for dep in deps)
+
+
+def test_dvc_sees_every_input_of_every_unit(built: Path) -> None:
+    """By a folder that the stage names, or through a manifest in such a folder that lists all its digests."""
+    missing = []
+    for place, made in all_units(built).items():
+        deps = instances()[place].deps
+        named = [manifest for dep in deps for manifest in (built / dep).rglob("*.manifest.json")]
+        listed: set[str] = set()
+        for path in named:
+            listed |= set(read_manifest(path.parent, path.name.removesuffix(".manifest.json")).inputs.values())
+        for unit in made:
+            for label, needed in unit.inputs.items():
+                own = needed.folder == unit.folder
+                seen = within(needed.folder, deps, built) or set(input_digests(needed).values()) <= listed
+                if not own and not seen:
+                    missing.append(f"{place[0]} {place[1]}: {unit.name} reads {label}")
+    assert missing == []
+
+
+def test_dvc_orders_every_stage_after_those_it_reads(built: Path) -> None:
+    """Following the deps from a stage backwards must come by every stage whose artifact it reads."""
+    found = instances()
+    makes = {out: place for place, instance in found.items() for out in instance.outs}
+
+    @cache
+    def before(place: tuple[str, str]) -> frozenset[tuple[str, str]]:
+        deps = {Path(dep) for dep in found[place].deps}
+        near = frozenset(other for out, other in makes.items() if deps & {Path(out), *Path(out).parents})
+        return near.union(*(before(other) for other in near))
+
+    for place, made in all_units(built).items():
+        read = {(needed.folder.parent.name, needed.folder.name) for unit in made for needed in unit.inputs.values()}
+        assert read - {place} <= before(place)
+
+
+def leaves(section: Any, way: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The way to every value of a study."""
+    if dataclasses.is_dataclass(section):
+        for field in dataclasses.fields(section):
+            yield from leaves(getattr(section, field.name), (*way, field.name))
+    elif isinstance(section, dict):
+        for key, inner in section.items():
+            yield from leaves(inner, (*way, key))
+    else:
+        yield way
+
+
+def put(section: Any, way: tuple[str, ...]) -> Any:
+    """The section with another value at `way`."""
+    name, rest = way[0], way[1:]
+    if isinstance(section, dict):
+        return {**section, name: put(section[name], rest)}
+    value = getattr(section, name)
+    if rest:
+        return dataclasses.replace(section, **{name: put(value, rest)})
+    choices = typing.get_args(typing.get_type_hints(type(section))[name])
+    return dataclasses.replace(section, **{name: other(value, choices)})
+
+
+def other(value: Any, choices: tuple[Any, ...]) -> Any:
+    match value:
+        case bool():
+            return not value
+        case int():
+            return value + 1
+        case float():
+            return value / 2 + 0.01
+        case tuple():
+            return (*value, 7)
+        case None:
+            return 0.5
+        case _:
+            return next((choice for choice in choices if choice != value), f"{value}x")
+
+
+def asked(study: Study, places: list[tuple[str, str]]) -> dict[tuple[str, str], Any]:
+    """What every stage's units are, and the labels of what they read."""
+    layout = Layout(Path("/nowhere"))
+
+    def told(unit: Unit) -> Any:
+        return unit.task, unit.name, sorted(unit.inputs), {name: plain(value) for name, value in unit.params.items()}
+
+    found = {}
+    for stage, ident in places:
+        module = importlib.import_module(f"tasks.{stage.replace('-', '_')}")
+        found[stage, ident] = [told(unit) for wave in module.waves(study, ident, layout) for unit in wave]
+    return found
+
+
+def changing(built: Path) -> dict[tuple[str, ...], set[tuple[str, str]]]:
+    """For every value of the study: the stages whose units change with it."""
+    study, places = load_study(built), stages(built)
+    before = asked(study, places)
+    found = {}
+    for way in leaves(study):
+        if not REFERENCES & set(way[-1:]) and way != ("name",):
+            after = asked(put(study, way), places)
+            found[way] = {place for place in places if after[place] != before[place]}
+    return found
+
+
+def covers(key: str, way: tuple[str, ...]) -> bool:
+    parts = tuple(key.split("."))
+    return way[: len(parts)] == parts or parts[: len(way)] == way
+
+
+def test_dvc_sees_every_value_that_a_unit_depends_on(built: Path) -> None:
+    found = instances()
+    unseen = [
+        f"{stage}@{ident} depends on {'.'.join(way)}"
+        for way, places in changing(built).items()
+        for stage, ident in places
+        if not any(covers(key, way) for key in found[stage, ident].params)
+    ]
+    assert unseen == []
+
+
+def test_the_values_that_matter_are_found_where_they_should(built: Path) -> None:
+    """The test above would pass on nothing: some that are known by hand."""
+    found = changing(built)
+    rows = list(tiny_study()["rows"])
+    assert found["neighbours", "k"] == {("teachers", SGR), ("consistency", SGR), ("report", "tiny")}
+    assert found["evaluate", "momentum"] == {*(("evaluate", row) for row in rows), ("report", "tiny")}
+    assert found["views", PLAIN, "weights"] >= {("teachers", PLAIN)}
+    assert found["forgetting", "learn_share"] == {("forgetting", CELL), ("report", "tiny")}
+    assert found["root",] == set() and found["device",] >= {("finetune", SGR), ("train-full", CELL)}
+
+
+def test_no_params_key_of_a_stage_is_without_effect(built: Path) -> None:
+    """For one of its ids at least: the template of a stage is the same for all."""
+    matter = changing(built)
+    keys: dict[str, list[bool]] = {}
+    for (stage, ident), instance in instances().items():
+        for written, key in zip(templates(stage), instance.params, strict=True):
+            effect = any(covers(key, way) and (stage, ident) in places for way, places in matter.items())
+            keys.setdefault(f"{stage}: {written}", []).append(effect)
+    idle = {name for name, effects in keys.items() if not any(effects)}
+    # The page shows these, though no table does; and the grid decides whether the other folders hold anything.
+    assert idle <= {f"report: {name}" for name in ("name", "grid", "device", "threads")}
+
+
+def templates(stage: str) -> list[str]:
+    written = stages_of_dvc()[stage]
+    found: list[str] = written.get("do", written)["params"]
+    return found
