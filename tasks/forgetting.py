@@ -14,6 +14,7 @@ from robustdd.params import Forgetting, Study
 from tasks.caching import cached_task
 from tasks.layout import Layout
 from tasks.reading import (
+    LabelledImages,
     class_names,
     column,
     network_for,
@@ -84,10 +85,13 @@ def join(unit: Unit, work: Work) -> Made:
     columns = {"t_learn": learned, "t_forget": forgotten, "score": score, "static_weight": weight}
     return Made(
         {"forgetting.parquet": parquet(id=data.ids, **columns)},
-        {"distinct_weights": len(set(weight.tolist())), **_remembered(remembered, (data.observed == data.clean).cpu())},
+        {"distinct_weights": len(set(weight.tolist())), **_remembered(remembered, data)},
     )
 
 
-def _remembered(share: Tensor, right: Tensor) -> dict[str, float | None]:
+def _remembered(share: Tensor, data: LabelledImages) -> dict[str, float | None]:
+    if data.clean is None:
+        return {}
+    right = (data.observed == data.clean).cpu()
     groups = {"remembered_right": share[right], "remembered_wrong": share[~right]}
     return {name: float(group.mean()) if len(group) else None for name, group in groups.items()}
