@@ -10,15 +10,15 @@ from robustdd.sense_of_numbers import CLASSES
 
 _WITH_RATE = ("symmetric", "asymmetric", "pairflip")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
-_SCANNED = ("digits",)
-"""Kinds of data sets whose images are certainly none of CIFAR."""
+_OWN = ("folder",)
+"""Kinds of data sets whose images may be anybody's, CIFAR's too."""
 
 
 def noise_problems(study: Study) -> Iterator[str]:
     """What is wrong, one line each; the references of the study must be right already."""
     for ident, cell in study.cells.items():
         dataset = study.datasets[cell.dataset].kind
-        for rule in (_keys, _matrix, _file, _legacy):
+        for rule in (_keys, _cifar, _matrix, _files, _legacy):
             for problem in rule(cell.noise, dataset):
                 yield f"cells.{ident}.noise.{problem}"
 
@@ -32,8 +32,15 @@ def _keys(noise: Noise, dataset: str) -> Iterator[str]:
         yield f"annotation: belongs to kind human and to no other, found kind {noise.kind}"
     if noise.file is not None and noise.kind != "human":
         yield f"file: belongs to kind human and to no other, found kind {noise.kind}"
-    if noise.kind in ("human", "asymmetric") and dataset in _SCANNED:
-        yield f"kind: {noise.kind} labels are those of CIFAR's classes, not of data set kind {dataset}"
+
+
+def _cifar(noise: Noise, dataset: str) -> Iterator[str]:
+    if noise.kind == "asymmetric" and dataset not in ("cifar10", "cifar100", *_OWN):
+        yield f"kind: asymmetric labels are those of CIFAR's classes, not of data set kind {dataset}"
+    if noise.kind == "human" and noise.annotation is not None:
+        named = "cifar100" if noise.annotation == "noisy" else "cifar10"
+        if dataset not in (named, *_OWN):
+            yield f"annotation: {noise.annotation} is of {named}, not of data set kind {dataset}"
 
 
 def _matrix(noise: Noise, dataset: str) -> Iterator[str]:
@@ -49,7 +56,11 @@ def _matrix(noise: Noise, dataset: str) -> Iterator[str]:
             yield f"matrix.{index}: the row sums to {sum(row):.6g}, expected 1"
 
 
-def _file(noise: Noise, dataset: str) -> Iterator[str]:
+def _files(noise: Noise, dataset: str) -> Iterator[str]:
+    for name in ("matrix_file", "file"):
+        path: str | None = getattr(noise, name)
+        if path is not None and not (path.isprintable() and path.strip()):
+            yield f"{name}: {path[:60]!r} is not allowed; expected a file's path in printable characters"
     if noise.matrix_file is None:
         if noise.matrix_sha256 is not None:
             yield "matrix_sha256: belongs to matrix_file; leave it out"

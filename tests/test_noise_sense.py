@@ -27,7 +27,14 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"kind": "symmetric", "file": "a.pt"},
         "file: belongs to kind human and to no other, found kind symmetric",
     ),
-    "human digits": ({"kind": "human", "annotation": "worse"}, "kind: human labels are those of CIFAR's classes"),
+    "human digits": (
+        {"kind": "human", "annotation": "worse"},
+        "annotation: worse is of cifar10, not of data set kind dig",
+    ),
+    "path": (
+        {"kind": "matrix", "matrix_file": "a\n.csv", "matrix_sha256": SHA},
+        r"matrix_file: 'a\n.csv' is not allowed",
+    ),
     "asymmetric digits": ({"kind": "asymmetric", "rate": 0.2}, "kind: asymmetric labels are those of CIFAR's classes"),
     "two matrices": (
         {"kind": "matrix", "matrix": EYE, "matrix_file": "a.csv", "matrix_sha256": SHA},
@@ -73,3 +80,27 @@ def test_noise_with_sense_is_taken(tmp_path: Path, noise: dict[str, Any]) -> Non
     study = tiny_study()
     study["cells"][CELL]["noise"] = noise
     assert load_study(write_study(tmp_path, study)).cells[CELL].noise.kind == noise["kind"]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "noise", "message"),
+    [
+        ("cifar10", {"kind": "human", "annotation": "worse"}, None),
+        ("cifar10", {"kind": "human", "annotation": "noisy"}, "annotation: noisy is of cifar100, not of data set kind"),
+        ("cifar10", {"kind": "human", "annotation": "worse", "file": " "}, "file: ' ' is not allowed"),
+        ("cifar100", {"kind": "human", "annotation": "aggre"}, "annotation: aggre is of cifar10, not of data set kind"),
+        ("cifar100", {"kind": "human", "annotation": "noisy", "file": "CIFAR-100_human.pt"}, None),
+        ("cifar100", {"kind": "asymmetric", "rate": 0.4, "legacy": "ddlnl"}, None),
+    ],
+)
+def test_human_labels_belong_to_their_images(
+    tmp_path: Path, dataset: str, noise: dict[str, Any], message: str | None
+) -> None:
+    study = tiny_study()
+    study["datasets"] = {"digits": {"kind": dataset}}
+    study["cells"][CELL]["noise"] = noise
+    folder = write_study(tmp_path, study)
+    if message is None:
+        assert load_study(folder).datasets["digits"].kind == dataset
+    else:
+        assert f"cells.{CELL}.noise.{message}" in refusal(folder)
