@@ -31,6 +31,8 @@ class Line:
     holdout: float | None
     best_on_test: float | None
     paper: float | None
+    noisy_test: bool = False
+    """Whether the accuracies are those on the noisy hold-out, for want of test images."""
 
     @property
     def short_label(self) -> str:
@@ -53,9 +55,15 @@ def caveats(lines: Sequence[Line]) -> list[str]:
     for cell, group in groupby(lines, key=lambda line: line.cell):
         best = max(group, key=lambda line: (line.ipc is not None, line.summary.mean))
         reach = 100 * sampling_reach(best.summary.mean, best.test_images)
+        if best.noisy_test:
+            said.append(
+                f"{cell}: there are no test images; accuracy is that on {best.test_images:,} held-out training images"
+                " with their noisy labels, where a right answer to a wrong label counts as a mistake."
+            )
+        kind = "held-out" if best.noisy_test else "test"
         said.append(
-            f"{cell}: with {best.test_images:,} test images an accuracy of {100 * best.summary.mean:.1f} % is known to"
-            f" ±{reach:.1f} points (95 %); differences under {math.ceil(reach)} points mean nothing."
+            f"{cell}: with {best.test_images:,} {kind} images an accuracy of {100 * best.summary.mean:.1f} % is known"
+            f" to ±{reach:.1f} points (95 %); differences under {math.ceil(reach)} points mean nothing."
         )
     if any(line.summary.seeds == 1 for line in lines):
         said.append(
@@ -82,6 +90,7 @@ def _line_of_rows(setting: Setting) -> Line:
         holdout=summarise(held).mean if held else None,
         best_on_test=None,
         paper=paper_accuracy(first.cell, first.method, first.ipc),
+        noisy_test=first.noisy_test,
     )
 
 
@@ -99,4 +108,5 @@ def _line_of_full(full: FullAccuracy) -> Line:
         holdout=None,
         best_on_test=summarise(full.best).mean,
         paper=paper_accuracy(full.cell, "full", None),
+        noisy_test=full.noisy_test,
     )

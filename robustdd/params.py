@@ -104,7 +104,7 @@ class View(Section):
     cell: str
     weights: Literal["plain", "sgr", "literal", "ssft", "knn", "fixed", "oracle"]
     """plain: all 1 (DATM). sgr: Eq. 7 with the ladder of maxima, brought to mean 1. literal: the same, not normalised.
-    ssft: blend 0. knn: blend maximum 1. fixed: `blend_maximum` for every teacher. oracle: 1 for a right label, else 0."""
+    ssft: blend 0. knn: blend maximum 1. fixed: `blend_maximum` for all. oracle: 1 for a right label, else 0."""
     weights_from: Literal["labels", "forgetting"]
     """Where the static weights come from: `labels` for plain and oracle, else `forgetting`. No default: dvc.yaml takes
     the dependency from here, and DVC knows no defaults."""

@@ -60,6 +60,7 @@ class RowAccuracy(Record):
     """`accuracy.json` of a row: test accuracy, 0 to 1, of a fresh network for every evaluation seed, at the last step.
 
     `seed` is the distillation seed. `holdout_accuracy` is on the noisy hold-out, None where the study has none.
+    `noisy_test`: the data set has no test images, and `accuracy` itself is on the noisy hold-out.
     """
 
     row: str
@@ -73,6 +74,7 @@ class RowAccuracy(Record):
     accuracy: tuple[Share, ...]
     test_images: Count
     holdout_accuracy: tuple[Share, ...] | None = None
+    noisy_test: bool = False
 
     def __post_init__(self) -> None:
         _same_length("evaluation_seeds and accuracy", self.evaluation_seeds, self.accuracy)
@@ -84,7 +86,7 @@ class RowAccuracy(Record):
 class FullAccuracy(Record):
     """`full.json` of a cell: test accuracy, 0 to 1, of training on all noisy images, at the last and at the best epoch.
 
-    `best` is chosen on the test set, so it is shown only in a column that says so.
+    `best` is chosen on the test set, so it is shown only in a column that says so. `noisy_test` as of `RowAccuracy`.
     """
 
     cell: str
@@ -93,6 +95,7 @@ class FullAccuracy(Record):
     best: tuple[Share, ...]
     best_epoch: tuple[Index, ...]
     test_images: Count
+    noisy_test: bool = False
 
     def __post_init__(self) -> None:
         _same_length("seeds, last, best and best_epoch", self.seeds, self.last, self.best, self.best_epoch)

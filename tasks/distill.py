@@ -75,7 +75,7 @@ def distil(unit: Unit, work: Work) -> Made:
         finals = _trajectories(unit, labels, []).finals()
         chosen = selected_start(network, finals, data.images, data.observed, params["ipc"], draws)
     start = chosen.begin(data.images, params["initial_rate"])
-    notes = _notes(chosen, data.clean == data.observed)
+    notes = _notes(chosen, None if data.clean is None else data.clean == data.observed)
     recipe: Recipe | None = params["recipe"]
     if recipe is None:
         return Made(_set_files(start, {0: start}), notes)
@@ -98,9 +98,10 @@ def _trajectories(unit: Unit, labels: list[str], targets: list[str]) -> Trajecto
     return Trajectories.from_files(paths[0], paths[1] or None)
 
 
-def _notes(chosen: Selection, right: Tensor) -> dict[str, Any]:
-    """How many images had to be filled in, and what share of the chosen ones is labelled right."""
-    return {"filled": chosen.filled, "start_purity": float(right.cpu()[chosen.rows].double().mean())}
+def _notes(chosen: Selection, right: Tensor | None) -> dict[str, Any]:
+    """How many images had to be filled in, and what share of the chosen ones is labelled right, where that is known."""
+    purity = None if right is None else float(right.cpu()[chosen.rows].double().mean())
+    return {"filled": chosen.filled, "start_purity": purity}
 
 
 def _set_files(final: SyntheticSet, saved: dict[int, SyntheticSet]) -> dict[str, bytes]:

@@ -13,7 +13,7 @@ from robustdd.synthetic import SyntheticSet
 from tasks.caching import cached_task
 from tasks.distill import read_synthetic
 from tasks.layout import Layout
-from tasks.reading import holdout_images, json_file, network_for, run_params, test_images, training_inputs
+from tasks.reading import holdout_images, json_file, network_for, run_params, test_images, test_inputs, training_inputs
 from tasks.units import Input, Made, Unit, Work
 
 
@@ -24,7 +24,7 @@ def waves(study: Study, row: str, layout: Layout) -> Iterator[list[Unit]]:
     place = layout.place("evaluate", row)
     inputs = {
         **training_inputs(study, layout, cell),
-        "test": Input(layout.artifact("images", study.cells[cell].dataset), "test"),
+        **test_inputs(study, layout, cell),
         "distilled": Input(layout.artifact("distill", row), "distilled"),
     }
     params = {"evaluate": replace(study.evaluate, seeds=()), "network": study.network, **run_params(study)}
@@ -38,12 +38,15 @@ def waves(study: Study, row: str, layout: Layout) -> Iterator[list[Unit]]:
 
 @cached_task
 def train(unit: Unit, work: Work) -> Made:
-    """Train one network and measure it on the test images, and on the noisy hold-out where there is one."""
+    """Train one network and measure it on the test images, and on the noisy hold-out where there is one.
+
+    Without test images the noisy hold-out takes their place, and the result says so.
+    """
     params, synthetic = unit.params, _on_device(unit)
     network = network_for(params["network"], synthetic.images, synthetic.label_logits.shape[1])
     images, labels = test_images(unit)
-    apart = holdout_images(unit)
-    extra = (apart.images, apart.observed) if apart.ids else None
+    apart = holdout_images(unit) if "test" in unit.inputs else None
+    extra = (apart.images, apart.observed) if apart and apart.ids else None
     result = evaluate_synthetic(
         network, synthetic, images, labels, params["evaluate"], params["seed"], work.progress, holdout=extra
     )
@@ -52,6 +55,7 @@ def train(unit: Unit, work: Work) -> Made:
         "holdout_accuracy": result.holdout_accuracy,
         "seed": params["seed"],
         "test_images": len(labels),
+        "noisy_test": "test" not in unit.inputs,
     }
     return Made({f"{unit.name}.json": json_file(values)})
 
@@ -76,5 +80,6 @@ def join(unit: Unit, work: Work) -> Made:
         "accuracy": [part["accuracy"] for part in parts],
         "holdout_accuracy": None if None in held else held,
         "test_images": parts[0]["test_images"],
+        "noisy_test": parts[0]["noisy_test"],
     }
     return Made({"accuracy.json": json_file(together)})

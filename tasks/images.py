@@ -2,57 +2,93 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
+from dataclasses import replace
 
 from safetensors.torch import load_file
 
-from robustdd.datasets import read
-from robustdd.errors import UserError
+from robustdd.datasets import Absent, Source, fingerprint, open_source
+from robustdd.errors import CorruptArtifact, RobustddError, UserError
 from robustdd.holdout import draw_holdout
 from robustdd.params import Dataset, Study
+from robustdd.verifying import read_manifest
 from robustdd.whitening import fit
 from tasks.caching import cached_task
-from tasks.layout import Layout
+from tasks.layout import Layout, Place
 from tasks.reading import column, json_file, parquet, read_table, tensors_file
 from tasks.units import Input, Made, Unit, Work
 
+log = logging.getLogger("robustdd.run")
+
 
 def waves(study: Study, dataset: str, layout: Layout) -> Iterator[list[Unit]]:
-    """The training and the test images, then the whitening fitted on the training images."""
-    params = {"dataset": study.datasets[dataset]}
-    place = layout.place("images", dataset)
+    """The training images and, where there are some, the test images; then the whitening of the training images."""
+    asked, place = study.datasets[dataset], layout.place("images", dataset)
+    # What the pixels do not depend on is left out of their keys.
+    reading = replace(asked, whitening=Dataset.whitening, zca_epsilon=Dataset.zca_epsilon)
+    found = _found(asked, place)
+    parts = [Unit(read_train.name, place, "train", {"dataset": reading, "source": found})]
+    if asked.test_set:
+        params = {"dataset": replace(reading, holdout=0.0), "source": found}
+        parts.append(Unit(read_test.name, place, "test", params))
+    yield parts
+    inputs = {"train": Input(place.folder, "train")}
     yield [
-        Unit(read_train.name, place, "train", params),
-        Unit(read_test.name, place, "test", params),
+        Unit(fit_whitening.name, place, "whitening", {"kind": asked.whitening, "epsilon": asked.zca_epsilon}, inputs)
     ]
-    inputs = {"train": Input(layout.artifact("images", dataset), "train")}
-    whitening = {"kind": study.datasets[dataset].whitening, "epsilon": study.datasets[dataset].zca_epsilon}
-    yield [Unit(fit_whitening.name, place, "whitening", whitening, inputs)]
+
+
+def _found(params: Dataset, place: Place) -> str:
+    """Fingerprint of the data. Where the data is not on this machine, that of the data which the artifact came from."""
+    try:
+        return fingerprint(open_source(params, place.layout.study))
+    except Absent as absent:
+        try:
+            known = read_manifest(place.folder, "train").params.get("source")
+        except CorruptArtifact:
+            raise absent from None
+        if not isinstance(known, str):
+            raise
+        log.warning("%s: %s; the artifact that was made of it stands", place, absent)
+        return known
+
+
+def _opened(unit: Unit) -> Source:
+    source = open_source(unit.params["dataset"], unit.place.layout.study)
+    if fingerprint(source) != unit.params["source"]:
+        raise RobustddError(f"{unit.place}: its files changed meanwhile; run again")
+    return source
 
 
 @cached_task
 def read_train(unit: Unit, work: Work) -> Made:
-    """Training images uint8, their ids, clean labels and hold-out mark, and the names of the classes."""
+    """Training images uint8; ids, labels, clean labels where they are known, hold-out mark; names of the classes."""
     params: Dataset = unit.params["dataset"]
-    train = read(params).train
-    apart = draw_holdout(len(train.ids), params.holdout, params.split_seed)
+    train = _opened(unit).train()
+    apart = draw_holdout(len(train), params.holdout, params.split_seed)
+    if not params.test_set and not apart.any():
+        raise UserError(
+            f"{unit.place}: holdout {params.holdout} of {len(train)} images is none; expected a larger share"
+        )
+    known = {} if train.clean is None else {"clean": train.clean}
     return Made(
         {
             "train.safetensors": tensors_file(images=train.images),
-            "train.parquet": parquet(id=train.ids, clean=train.labels, holdout=apart),
+            "train.parquet": parquet(id=train.ids, label=train.labels, **known, holdout=apart),
             "classes.json": json_file(train.class_names),
         },
-        {"images": len(train.ids), "holdout": int(apart.sum())},
+        {"images": len(train), "holdout": int(apart.sum())},
     )
 
 
 @cached_task
 def read_test(unit: Unit, work: Work) -> Made:
-    """Test images uint8 and their clean labels, in a file that only `evaluate` and `train-full` read."""
-    test = read(unit.params["dataset"]).test
+    """Test images uint8 and their labels, in a file that only `evaluate` and `train-full` read."""
+    test = _opened(unit).test()
     if test is None:
         raise UserError(f"{unit.place}: the data set has no test images")
-    return Made({"test.safetensors": tensors_file(images=test.images, labels=test.labels)}, {"images": len(test.ids)})
+    return Made({"test.safetensors": tensors_file(images=test.images, labels=test.labels)}, {"images": len(test)})
 
 
 @cached_task

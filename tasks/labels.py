@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
-from robustdd.noise import observe, realised_rate
+from robustdd.noise import counted_matrix, observe, realised_rate
 from robustdd.params import Noise, Study
 from tasks.caching import cached_task
 from tasks.layout import Layout
-from tasks.reading import class_names, column, parquet, read_table
+from tasks.reading import class_names, column, known_column, parquet, read_table
 from tasks.units import Input, Made, Unit, Work
 
 
@@ -22,16 +22,27 @@ def waves(study: Study, cell: str, layout: Layout) -> Iterator[list[Unit]]:
 
 @cached_task
 def label(unit: Unit, work: Work) -> Made:
-    """Corrupt the clean labels, or take human ones; the manifest tells matrix, rate and a hash of the labels."""
+    """Corrupt the clean labels, or take human ones; the manifest tells matrix, rate and a hash of the labels.
+
+    Noise `none` observes the labels as they were given; matrix and rate are then those between them and the clean ones,
+    None where nobody knows these. Any other noise takes given labels for clean where no others are known.
+    """
     noise: Noise = unit.params["noise"]
-    table = read_table(unit.path("train", "train.parquet"))
-    clean = column(table, "clean")
-    observed = observe(noise, clean, class_names(unit), unit.place.layout.study)
+    table, names = read_table(unit.path("train", "train.parquet")), class_names(unit)
+    given, clean = column(table, "label"), known_column(table, "clean")
+    if noise.kind == "none":
+        observed, facts = given, {}
+        matrix = None if clean is None else counted_matrix(given, clean, len(names))
+    else:
+        clean = given if clean is None else clean
+        made = observe(noise, clean, names, unit.place.layout.study)
+        observed, matrix, facts = made.labels, made.matrix, made.facts
     notes = {
-        **observed.facts,
-        "transition_matrix": observed.matrix.tolist(),
-        "realised_rate": realised_rate(observed.labels, clean),
-        "labels_sha256": hashlib.sha256(observed.labels.numpy().tobytes()).hexdigest(),
+        **facts,
+        "transition_matrix": None if matrix is None else matrix.tolist(),
+        "realised_rate": None if clean is None else realised_rate(observed, clean),
+        "labels_sha256": hashlib.sha256(observed.numpy().tobytes()).hexdigest(),
     }
-    ids, apart = table["id"], table["holdout"]
-    return Made({"labels.parquet": parquet(id=ids, observed=observed.labels, clean=clean, holdout=apart)}, notes)
+    known = {} if clean is None else {"clean": clean}
+    columns = {"id": table["id"], "observed": observed, **known, "holdout": table["holdout"]}
+    return Made({"labels.parquet": parquet(**columns)}, notes)

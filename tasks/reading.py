@@ -27,8 +27,8 @@ class LabelledImages:
     images: Tensor
     observed: Tensor
     ids: tuple[str, ...]
-    clean: Tensor
-    """Clean labels int64 [n]; for measuring and for oracle weights alone."""
+    clean: Tensor | None
+    """Clean labels int64 [n] where they are known; for measuring and for oracle weights alone."""
 
 
 def training_inputs(study: Study, layout: Layout, cell: str) -> dict[str, Input]:
@@ -36,6 +36,12 @@ def training_inputs(study: Study, layout: Layout, cell: str) -> dict[str, Input]
     images = layout.artifact("images", study.cells[cell].dataset)
     labels = layout.artifact("labels", cell)
     return {"train": Input(images, "train"), "whitening": Input(images, "whitening"), "labels": Input(labels, "labels")}
+
+
+def test_inputs(study: Study, layout: Layout, cell: str) -> dict[str, Input]:
+    """The input `test` of a unit that measures accuracy; nothing where the data set has no test images."""
+    dataset = study.cells[cell].dataset
+    return {"test": Input(layout.artifact("images", dataset), "test")} if study.datasets[dataset].test_set else {}
 
 
 def run_params(study: Study) -> dict[str, str | int]:
@@ -58,17 +64,23 @@ def _labelled_images(unit: Unit, *, holdout: bool) -> LabelledImages:
     table = read_table(unit.path("labels", "labels.parquet"))
     rows = [row for row, apart in enumerate(table["holdout"].to_pylist()) if apart == holdout]
     ids = table["id"].to_pylist()
-    images = load_file(unit.path("train", "train.safetensors"))["images"][rows]
+    images, clean = load_file(unit.path("train", "train.safetensors"))["images"][rows], known_column(table, "clean")
     return LabelledImages(
         images=whitening(unit).apply(images).to(device),
         observed=column(table, "observed")[rows].to(device),
         ids=tuple(ids[row] for row in rows),
-        clean=column(table, "clean")[rows].to(device),
+        clean=None if clean is None else clean[rows].to(device),
     )
 
 
 def test_images(unit: Unit) -> tuple[Tensor, Tensor]:
-    """Whitened test images and their clean labels; `evaluate` and `train-full` alone have the input `test`."""
+    """Whitened test images and their labels; `evaluate` and `train-full` alone have the input `test`.
+
+    Where the data set has none, the noisy hold-out takes their place.
+    """
+    if "test" not in unit.inputs:
+        apart = holdout_images(unit)
+        return apart.images, apart.observed
     device = resolve(unit.params["device"])
     tensors = load_file(unit.path("test", "test.safetensors"))
     return whitening(unit).apply(tensors["images"]).to(device), tensors["labels"].to(device)
@@ -98,6 +110,11 @@ def read_table(path: Path) -> pa.Table:
 def column(table: pa.Table, name: str) -> Tensor:
     """A numeric column as a tensor."""
     return torch.from_numpy(table[name].to_numpy().copy())
+
+
+def known_column(table: pa.Table, name: str) -> Tensor | None:
+    """A numeric column as a tensor; None where the table lacks it, because nobody knows its values."""
+    return column(table, name) if name in table.column_names else None
 
 
 def parquet(**columns: object) -> bytes:

@@ -78,7 +78,7 @@ def _results(unit: Unit, provenance: tuple[Provenance, ...] = ()) -> StudyResult
         curves={row: Curve.from_json(unit.path(f"distilled.{row}", "curve.json")) for row in params["matched"]},
         pictures={row: _pictures(unit, row, params["datasets"][cell]) for row, cell in params["cells"].items()},
         reliability={view: _frame(unit, view, params["datasets"][cell]) for view, cell in params["views"].items()},
-        noise={cell: _noise(unit, cell) for cell in params["datasets"]},
+        noise={cell: noise for cell in params["datasets"] if (noise := _noise(unit, cell)) is not None},
         settings=params["settings"],
         provenance=provenance,
     )
@@ -104,14 +104,19 @@ def _class_names(unit: Unit, dataset: str) -> tuple[str, ...]:
 
 def _frame(unit: Unit, view: str, dataset: str) -> Any:
     table = read_table(unit.path(f"reliability.{view}", "reliability.parquet")).to_pandas()
-    table["is_clean"] = table["observed"] == table["clean"]
+    if "clean" in table.columns:
+        table["is_clean"] = table["observed"] == table["clean"]
     names = _class_names(unit, dataset)
     table["observed_class"] = pd.Categorical.from_codes(table["observed"], categories=pd.Index(names))
-    return table[["id", *RANKINGS, "variance", "in_subset", "is_clean", "observed_class"]]
+    told = ["is_clean"] if "clean" in table.columns else []
+    return table[["id", *RANKINGS, "variance", "in_subset", *told, "observed_class"]]
 
 
-def _noise(unit: Unit, cell: str) -> CellNoise:
+def _noise(unit: Unit, cell: str) -> CellNoise | None:
+    """The noise of a cell, None where the clean labels are not known."""
     needed = unit.inputs[f"labels.{cell}"]
     notes: Mapping[str, Any] = read_manifest(needed.folder, needed.name).notes
+    if notes["transition_matrix"] is None:
+        return None
     matrix = torch.tensor(notes["transition_matrix"], dtype=torch.float64)
     return CellNoise(matrix, _class_names(unit, unit.params["datasets"][cell]), notes["realised_rate"])

@@ -17,7 +17,7 @@ from robustdd.reliability import confidence_variance, mean_confidence, reliable_
 from robustdd.weights import blended_weight
 from tasks.caching import cached_task
 from tasks.layout import Layout
-from tasks.reading import column, parquet, read_table
+from tasks.reading import column, known_column, parquet, read_table
 from tasks.units import Input, Made, Unit, Work
 
 
@@ -27,7 +27,7 @@ class _Labels:
 
     ids: list[str]
     observed: Tensor
-    clean: Tensor
+    clean: Tensor | None
 
 
 def waves(study: Study, view: str, layout: Layout) -> Iterator[list[Unit]]:
@@ -65,7 +65,7 @@ def aggregate(unit: Unit, work: Work) -> Made:
     table = parquet(
         id=data.ids,
         observed=data.observed,
-        clean=data.clean,
+        **({} if data.clean is None else {"clean": data.clean}),
         **columns,
         variance=variance,
         **{f"weight_{index:03d}": weight for index, weight in enumerate(final)},
@@ -78,10 +78,14 @@ def _labels(unit: Unit) -> _Labels:
     table = read_table(unit.path("labels", "labels.parquet"))
     kept = ~column(table, "holdout")
     ids = [ident for ident, inside in zip(table["id"].to_pylist(), kept.tolist(), strict=True) if inside]
-    return _Labels(ids, column(table, "observed")[kept], column(table, "clean")[kept])
+    clean = known_column(table, "clean")
+    return _Labels(ids, column(table, "observed")[kept], None if clean is None else clean[kept])
 
 
 def _quality(weights: Mapping[str, Tensor], chosen: Tensor, data: _Labels) -> dict[str, Any]:
+    """Scores of every weight; nothing where the clean labels are not known."""
+    if data.clean is None:
+        return {}
     right, observed = data.observed == data.clean, data.observed
     classes = int(torch.maximum(observed, data.clean).max()) + 1
     scores = {name: asdict(detection_scores(weight, right)) for name, weight in weights.items()}

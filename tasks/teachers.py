@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from robustdd.errors import UserError
 from robustdd.params import Neighbours, Study, Teachers, View
 from robustdd.teachers import train_teacher
 from robustdd.weights import blend_maxima
@@ -100,6 +101,8 @@ def _static(unit: Unit, data: LabelledImages) -> Tensor:
         case "plain":
             return torch.ones(len(data.ids), device=data.images.device)
         case "oracle":
+            if data.clean is None:
+                raise UserError(f"{unit.place}: weights oracle need clean labels, which this data set has not")
             return (data.clean == data.observed).to(torch.float32)
     weights = column(read_table(unit.path("forgetting", "forgetting.parquet")), "static_weight")
     return weights.to(data.images.device, torch.float32)

@@ -16,6 +16,7 @@ from tasks.reading import (
     network_for,
     run_params,
     test_images,
+    test_inputs,
     training_images,
     training_inputs,
 )
@@ -25,8 +26,7 @@ from tasks.units import Input, Made, Unit, Work
 def waves(study: Study, cell: str, layout: Layout) -> Iterator[list[Unit]]:
     """One unit a seed, then one that writes them together."""
     place = layout.place("train-full", cell)
-    test = Input(layout.artifact("images", study.cells[cell].dataset), "test")
-    inputs = {**training_inputs(study, layout, cell), "test": test}
+    inputs = {**training_inputs(study, layout, cell), **test_inputs(study, layout, cell)}
     params = {"train_full": replace(study.train_full, seeds=()), "network": study.network, **run_params(study)}
     parts = [
         Unit(train.name, place, f"seed-{seed}", {**params, "seed": seed}, inputs) for seed in study.train_full.seeds
@@ -38,7 +38,10 @@ def waves(study: Study, cell: str, layout: Layout) -> Iterator[list[Unit]]:
 
 @cached_task
 def train(unit: Unit, work: Work) -> Made:
-    """Train one network on the observed labels; its test accuracy at the last epoch, and at the best one on test."""
+    """Train one network on the observed labels; its test accuracy at the last epoch, and at the best one on test.
+
+    Without test images the noisy hold-out takes their place, and the result says so.
+    """
     data, params = training_images(unit), unit.params
     network = network_for(params["network"], data.images, len(class_names(unit)))
     images, labels = test_images(unit)
@@ -52,6 +55,7 @@ def train(unit: Unit, work: Work) -> Made:
         "best_epoch": result.best_epoch,
         "curve": list(result.curve),
         "test_images": len(labels),
+        "noisy_test": "test" not in unit.inputs,
     }
     return Made({f"{unit.name}.json": json_file(values)})
 
@@ -65,5 +69,6 @@ def join(unit: Unit, work: Work) -> Made:
         "seeds": [part["seed"] for part in parts],
         **{name: [part[name] for part in parts] for name in ("last", "best", "best_epoch")},
         "test_images": parts[0]["test_images"],
+        "noisy_test": parts[0]["noisy_test"],
     }
     return Made({"full.json": json_file(together)})

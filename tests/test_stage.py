@@ -112,7 +112,7 @@ def test_ctrl_c_is_one_line_and_exit_130(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tasks.labels.corrupt", interrupt)
+    monkeypatch.setattr("tasks.labels.observe", interrupt)
     shutil.rmtree(in_process / "data/labels")
     assert stage.main(["labels", CELL]) == 130
     assert said(capsys)[-1] == "error: interrupted; what is finished is kept"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from robustdd.datasets.images import ImageSet, Split
-from robustdd.datasets.sources import Source, fingerprint
+from robustdd.datasets.sources import Absent, Source, fingerprint
 from robustdd.errors import UserError
 from robustdd.params import Dataset
 
-__all__ = ["ImageSet", "Source", "Split", "fingerprint", "open_source", "read"]
+__all__ = ["Absent", "ImageSet", "Source", "Split", "fingerprint", "open_source", "read"]
 
 
 def read(params: Dataset, base: Path = Path()) -> Split:

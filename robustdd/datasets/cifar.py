@@ -9,7 +9,7 @@ from pathlib import Path
 from robustdd.data_folder import locate
 from robustdd.datasets.published import BY_KIND, Published
 from robustdd.datasets.python_files import PythonFiles
-from robustdd.datasets.sources import Source
+from robustdd.datasets.sources import Absent, Source
 from robustdd.errors import UserError
 from robustdd.params import Dataset
 
@@ -30,7 +30,10 @@ def find(params: Dataset, base: Path) -> Source:
         if params.path is None:
             raise UserError(f"dataset {params.kind}: download needs a path; give that of a folder")
         return fetch(published, base / os.path.expanduser(params.path))
-    top = locate(params.path, params.kind, base, f"dataset {params.kind}")
+    try:
+        top = locate(params.path, params.kind, base, f"dataset {params.kind}")
+    except UserError as error:
+        raise Absent(str(error)) from error
     if not top.is_dir():
         raise UserError(f"dataset {params.kind}: {top} is no folder")
     found = list(_copies(published, top))

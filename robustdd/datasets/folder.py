@@ -12,6 +12,7 @@ import torch
 from robustdd.datasets.images import ImageSet
 from robustdd.datasets.label_tables import NAMES
 from robustdd.datasets.parts import Part, list_part
+from robustdd.datasets.sources import Absent
 from robustdd.errors import UserError
 from robustdd.params import Dataset
 
@@ -30,7 +31,7 @@ class Folder:
         self._params = params
         self.root = Path(os.path.realpath(base / os.path.expanduser(params.path)))
         if not os.path.isdir(self.root):
-            raise UserError(f"dataset folder: {self.root} is no folder; expected one of images")
+            raise Absent(f"dataset folder: {self.root} is no folder; expected one of images")
         place, test = _places(self.root, params.test_set)
         self._train = list_part(self.root, place, params.classes)
         self._test = None if test is None else list_part(self.root, test, self._train.class_names)

@@ -11,6 +11,10 @@ from robustdd.datasets.images import ImageSet
 from robustdd.errors import UserError
 
 
+class Absent(UserError):  # noqa: N818
+    """The data is not on this machine, or nobody said where; what was made of it elsewhere may still be."""
+
+
 class Source(Protocol):
     """Where the images of a data set are read from, each part by itself: decoding both would take twice the time."""
 
