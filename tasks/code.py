@@ -6,6 +6,7 @@ import ast
 import hashlib
 from functools import cache
 from pathlib import Path
+from threading import Lock
 
 ROOT = Path(__file__).resolve().parent.parent
 """The folder of the code: the parent of flows/, tasks/ and robustdd/."""
@@ -29,6 +30,9 @@ NOT_IN_KEYS = frozenset(
 )
 """Modules that decide when a task runs and where its files lie, never what is in them; and the sections of params.yaml,
 whose values stand in the keys themselves; and `robustdd/__init__`, a table of lazy names."""
+
+_PARSING = Lock()
+"""Two threads in `ast.parse` at once can raise SystemError in Python 3.11 (recursion depth mismatch)."""
 
 
 def module_file(name: str) -> Path | None:
@@ -70,10 +74,15 @@ def _stamped(path: Path) -> tuple[Path, int, int]:
     return path, stat.st_mtime_ns, stat.st_size
 
 
+def _parse(path: Path) -> ast.Module:
+    with _PARSING:
+        return ast.parse(path.read_bytes())
+
+
 @cache
 def _imported(path: Path, _mtime: int, _size: int) -> tuple[str, ...]:
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_bytes())):
+    for node in ast.walk(_parse(path)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
@@ -85,7 +94,7 @@ def _imported(path: Path, _mtime: int, _size: int) -> tuple[str, ...]:
 
 @cache
 def _tree_hash(path: Path, _mtime: int, _size: int) -> str:
-    tree = ast.parse(path.read_bytes())
+    tree = _parse(path)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = [part for part in node.body if not _is_text(part)]
