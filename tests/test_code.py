@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import ast
+import gc
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -123,6 +127,30 @@ def test_every_stage_reaches_the_core_and_nothing_that_only_says_when_it_runs() 
     assert "robustdd.datasets.digits" in closure("tasks.images")
     assert {"robustdd.consistency", "robustdd.neighbours", "robustdd.weights"} <= set(closure("tasks.teachers"))
     assert "robustdd.report" not in closure("tasks.evaluate")
+
+
+@pytest.fixture
+def parting_threads() -> Iterator[None]:
+    """Another thread gets its turn at every collection of garbage, thus in the middle of a parse."""
+
+    def part(phase: str, facts: dict[str, int]) -> None:
+        time.sleep(0.0005)
+
+    thresholds = gc.get_threshold()
+    gc.set_threshold(100)
+    gc.callbacks.append(part)
+    yield
+    gc.callbacks.remove(part)
+    gc.set_threshold(*thresholds)
+
+
+@pytest.mark.usefixtures("parting_threads")
+def test_threads_may_parse_at_once() -> None:
+    """Python 3.11 raises SystemError from `ast.parse` otherwise, and a valid artifact is made again."""
+    path = CODE / "robustdd/params.py"
+    with ThreadPoolExecutor(4) as pool:
+        trees = list(pool.map(code._parse, [path] * 64))
+    assert len({ast.dump(tree) for tree in trees}) == 1
 
 
 def test_modules_not_in_keys_exist() -> None:
