@@ -1,8 +1,7 @@
-"""CIFAR in its original formats: parquet files, python files, where they are looked for, and the real one."""
+"""CIFAR in its original formats: parquet files, python files, and the real one."""
 
 from __future__ import annotations
 
-import tarfile
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -12,40 +11,26 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from robustdd.datasets import cifar, fingerprint, open_source, read
-from robustdd.datasets.download import fetch
 from robustdd.datasets.published import CIFAR10, CIFAR100
 from robustdd.datasets.python_files import PythonFiles
-from robustdd.errors import CorruptArtifact, RobustddError, UserError
+from robustdd.errors import RobustddError, UserError
 from robustdd.noise.superclasses import CIFAR100_SUPERCLASSES
 from robustdd.params import Dataset
 from robustdd.vision import torchvision
+from tests.cifar_sets import params, refusal, write_parts
 from tests.image_files import image_bytes, pickled_by_python_2, pixels, small_cifar, write_parquet, write_python
 from tests.real_data import real
 
 KINDS = ("cifar10", "cifar100")
 
 
-def params(kind: str, path: Path | None) -> Dataset:
-    return Dataset(kind=kind, path=None if path is None else str(path))  # type: ignore[arg-type]
-
-
-def refusal(kind: str, path: Path | None) -> str:
-    with pytest.raises(RobustddError) as caught:
-        read(params(kind, path))
-    line = str(caught.value)
-    assert line.isprintable() and len(line) < 500
-    return line
-
-
 @pytest.fixture
 def parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    small = small_cifar("cifar10", monkeypatch)
-    write_parquet(tmp_path / "set" / "plain_text" / "train-00000-of-00002.parquet", small, 12)
-    write_parquet(tmp_path / "set" / "plain_text" / "train-00001-of-00002.parquet", small, 8, first=12)
-    write_parquet(tmp_path / "set" / "plain_text" / "test-00000-of-00001.parquet", small, 10, first=100)
-    return tmp_path / "set"
+    return write_parts(tmp_path / "set", monkeypatch)
 
 
 @pytest.mark.parametrize(("kind", "column"), [("cifar10", "img"), ("cifar100", "image")])
@@ -131,47 +116,6 @@ def test_a_batch_that_holds_something_else_is_refused(
         PythonFiles(replace(small, test_files=sums), tmp_path).test()
 
 
-def test_what_the_environment_names_is_searched_and_a_path_wins(
-    parquet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("ROBUSTDD_DATA", raising=False)
-    line = refusal("cifar10", None)
-    assert "give its path in params.yaml, or set ROBUSTDD_DATA to a folder with cifar10" in line
-    monkeypatch.setenv("ROBUSTDD_DATA", str(tmp_path))
-    assert "does not exist" in refusal("cifar10", None)
-    parquet.rename(tmp_path / "cifar10")
-    assert len(read(params("cifar10", None)).train) == 20
-    (tmp_path / "empty").mkdir()
-    assert "does not hold CIFAR-10; expected train*.parquet" in refusal("cifar10", tmp_path / "empty")
-    here = replace(params("cifar10", None), path="cifar10")
-    assert len(read(here, tmp_path).train) == 20
-
-
-def test_two_copies_are_told_apart_by_a_path(parquet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_python(tmp_path / "set" / "cifar-10-batches-py", "cifar10", monkeypatch)
-    line = refusal("cifar10", tmp_path)
-    assert "cifar-10-batches-py and" in line and "plain_text; give one of them as path" in line
-    assert len(read(params("cifar10", parquet / "cifar-10-batches-py")).train) == 20
-
-
-def test_files_of_another_data_set_are_passed_over(parquet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    small_cifar("cifar100", monkeypatch)
-    assert "does not hold CIFAR-100" in refusal("cifar100", parquet)
-    pq.write_table(pa.table({"label": [0, 1]}), parquet / "train.parquet")
-    assert len(read(params("cifar10", parquet)).train) == 20
-
-
-def test_the_search_is_bounded(parquet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    deep = tmp_path / "a" / "b" / "c" / "d" / "e"
-    deep.mkdir(parents=True)
-    (parquet / "plain_text").rename(deep / "plain_text")
-    assert "does not hold CIFAR-10" in refusal("cifar10", tmp_path)
-    (tmp_path / "a" / "loop").symlink_to(tmp_path)
-    assert len(read(params("cifar10", deep)).train) == 20
-    monkeypatch.setattr(cifar, "MAX_FOLDERS", 3)
-    assert "more than 3 folders" in refusal("cifar10", tmp_path)
-
-
 def test_a_wrong_number_of_images_is_refused_before_any_is_decoded(parquet: Path, tmp_path: Path) -> None:
     part = parquet / "plain_text" / "train-00001-of-00002.parquet"
     part.rename(tmp_path / "kept")
@@ -221,6 +165,43 @@ def test_a_bad_row_is_named(parquet: Path, place: str, value: object, reason: st
     assert reason in refusal("cifar10", parquet)
 
 
+def test_damaged_bytes_give_a_set_or_one_line(parquet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = parquet / "plain_text" / "test-00000-of-00001.parquet"
+    good = path.read_bytes()
+    source = open_source(params("cifar10", parquet))
+
+    @settings(deadline=1000, max_examples=100)
+    @given(st.integers(0, 4000), st.booleans(), st.integers(0, 16), st.binary(max_size=24))
+    def holds(place: int, from_end: bool, cut: int, new: bytes) -> None:
+        place = max(0, len(good) - place) if from_end else place
+        path.write_bytes(good[:place] + new + good[place + cut :])
+        try:
+            found = source.test()
+        except UserError as error:
+            assert str(error).isprintable()
+        else:
+            assert found is not None and len(found) == 10
+
+    holds()
+
+
+def test_damaged_python_files_never_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_python(tmp_path, "cifar10", monkeypatch)
+    path = tmp_path / "test_batch"
+    good, source = path.read_bytes(), open_source(params("cifar10", tmp_path))
+
+    @settings(deadline=1000, max_examples=50)
+    @given(st.integers(0, len(good)), st.integers(0, 16), st.binary(max_size=24))
+    def holds(place: int, cut: int, new: bytes) -> None:
+        damaged = good[:place] + new + good[place + cut :]
+        path.write_bytes(damaged)
+        if damaged != good:
+            with pytest.raises(UserError, match="test_batch: has md5"):
+                source.test()
+
+    holds()
+
+
 def test_other_class_names_in_the_metadata_are_refused(parquet: Path) -> None:
     small = cifar.BY_KIND["cifar10"]
     names = ["automobile", "airplane", *small.class_names[2:]]
@@ -244,49 +225,6 @@ def test_the_fingerprint_is_that_of_the_bytes_not_of_the_place(parquet: Path, tm
         tmp_path / "moved" / "plain_text" / "test-00000-of-00001.parquet", cifar.BY_KIND["cifar10"], 10, first=101
     )
     assert fingerprint(open_source(params("cifar10", tmp_path / "moved"))) != before
-
-
-def test_a_download_is_checked_and_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import hashlib
-
-    small, _ = write_python(tmp_path / "made" / "cifar-10-batches-py", "cifar10", monkeypatch)
-    archive = tmp_path / "site" / small.archive
-    archive.parent.mkdir()
-    with tarfile.open(archive, "w:gz") as tar:
-        tar.add(tmp_path / "made" / "cifar-10-batches-py", "cifar-10-batches-py")
-    asked: list[str] = []
-
-    def copied(url: str, folder: str, filename: str, md5: str) -> None:
-        asked.append(url)
-        data = archive.read_bytes()
-        if hashlib.md5(data, usedforsecurity=False).hexdigest() != md5:
-            raise RuntimeError("File not found or corrupted.\nsecond line")
-        with tarfile.open(archive) as tar:
-            tar.extractall(folder, filter="data")
-
-    monkeypatch.setattr(torchvision("datasets.utils"), "download_and_extract_archive", copied)
-    with pytest.raises(
-        UserError, match=r"cannot fetch https://www.cs.toronto.edu/.*\(File not found or corrupted\.\)$"
-    ):
-        fetch(small, tmp_path / "data")
-    md5 = hashlib.md5(archive.read_bytes(), usedforsecurity=False).hexdigest()
-    monkeypatch.setitem(cifar.BY_KIND, "cifar10", replace(small, archive_md5=md5))
-    wanted = replace(params("cifar10", tmp_path / "data"), download=True)
-    assert len(read(wanted).train) == len(read(wanted).train) == 20
-    assert asked == [small.url] * 2
-    (tmp_path / "data" / small.folder / "data_batch_2").write_bytes(b"cut off")
-    assert len(read(wanted).train) == 20
-    assert len(asked) == 3
-    with pytest.raises(UserError, match="download needs a path"):
-        read(replace(wanted, path=None))
-
-
-def test_without_a_network_a_download_fails_in_one_line(tmp_path: Path) -> None:
-    wanted = Dataset(kind="cifar10", path=str(tmp_path), download=True)
-    with pytest.raises(UserError, match="dataset cifar10: cannot fetch https://") as caught:
-        read(wanted)
-    assert str(caught.value).isprintable()
-    assert not isinstance(caught.value, CorruptArtifact)
 
 
 def test_the_real_cifar10_is_read_in_the_published_order() -> None:

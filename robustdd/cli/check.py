@@ -18,16 +18,26 @@ if TYPE_CHECKING:
 
 def check(
     folder: Annotated[Path, typer.Argument(metavar="STUDY", help="Folder of the study's params.yaml.")] = Path(),
+    data: Annotated[bool, typer.Option("--data", help="Read every image and every label, too.")] = False,
 ) -> None:
     """Check the params.yaml of STUDY and say what it asks for; nothing is computed."""
     from rich.console import Console
 
     study = load_study(folder)
+    found = _data(study, folder) if data else []
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"{folder / 'params.yaml'}: study {study.name}, nothing wrong")
     for line in _summary(study):
         console.print(line)
     console.print(_views(study))
+    for line in found:
+        console.print(line)
+
+
+def _data(study: Study, folder: Path) -> list[str]:
+    from robustdd.data_check import data_lines
+
+    return list(data_lines(study, folder))
 
 
 def _summary(study: Study) -> Iterator[str]:

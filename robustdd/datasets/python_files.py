@@ -15,7 +15,7 @@ from robustdd.datasets.images import ImageSet
 from robustdd.datasets.published import Published
 from robustdd.datasets.refusals import told_as
 from robustdd.datasets.unpickling import load
-from robustdd.errors import CorruptArtifact, UserError
+from robustdd.errors import UserError
 
 MAX_BYTES = 2**28
 _SHAPE = (3, 32, 32)
@@ -32,11 +32,11 @@ class PythonFiles:
             raise UserError(f"{folder}: lacks {missing[0]!r}; expected the files of {published.archive}")
 
     def train(self) -> ImageSet:
-        """The 50,000 training images in the published order; raises CorruptArtifact for other bytes than published."""
+        """The 50,000 training images in the published order; raises UserError for other bytes than published."""
         return self._read("train", self._published.train_files)
 
     def test(self) -> ImageSet:
-        """The 10,000 test images in the published order; raises CorruptArtifact for other bytes than published."""
+        """The 10,000 test images in the published order; raises UserError for other bytes than published."""
         return self._read("test", self._published.test_files)
 
     def whole(self) -> bool:
@@ -57,18 +57,16 @@ class PythonFiles:
         given = self._load(name).get(self._published.names_key)
         names = tuple(one.decode("latin1") if isinstance(one, bytes) else str(one) for one in given or ())
         if names != self._published.class_names:
-            raise CorruptArtifact(
-                f"{self.files[name]}: names other classes than {self._published.name}, or in another order"
-            )
+            raise UserError(f"{self.files[name]}: names other classes than {self._published.name}, or in another order")
 
     def _batch(self, name: str) -> tuple[NDArray[np.uint8], list[int]]:
         path, batch = self.files[name], self._load(name)
         pixels, labels = batch.get("data"), batch.get(self._published.labels_key)
         if not isinstance(pixels, np.ndarray) or not isinstance(labels, list):
-            raise CorruptArtifact(f"{path}: expected data and {self._published.labels_key}; fetch it anew")
+            raise UserError(f"{path}: expected data and {self._published.labels_key}; fetch it anew")
         wanted = (len(labels), int(np.prod(_SHAPE)))
         if pixels.shape != wanted or not all(type(label) is int for label in labels):
-            raise CorruptArtifact(f"{path}: expected bytes {list(wanted)} and whole labels, found {list(pixels.shape)}")
+            raise UserError(f"{path}: expected bytes {list(wanted)} and whole labels, found {list(pixels.shape)}")
         return pixels.reshape(-1, *_SHAPE), labels
 
     def _load(self, name: str) -> dict[Any, Any]:
@@ -78,9 +76,7 @@ class PythonFiles:
         # Only bytes that are known reach the unpickler.
         expected, found = self._published.checksums[name], _md5(data)
         if found != expected:
-            raise CorruptArtifact(
-                f"{path}: has md5 {found}, expected {expected} of {self._published.name}; fetch it anew"
-            )
+            raise UserError(f"{path}: has md5 {found}, expected {expected} of {self._published.name}; fetch it anew")
         with told_as(f"{path}: is no pickle of plain values"):
             return dict(load(data))
 
