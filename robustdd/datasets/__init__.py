@@ -15,7 +15,7 @@ __all__ = ["Absent", "ImageSet", "Source", "Split", "fingerprint", "open_source"
 def read(params: Dataset, base: Path = Path()) -> Split:
     """Training and test images of the data set that `params` names; relative paths are seen from `base`.
 
-    Raises UserError in one line that names the file; CorruptArtifact where scikit-learn's digits are not the known ones.
+    Raises UserError in one line that names the file; CorruptArtifact where scikit-learn has other digits.
     """
     source = open_source(params, base)
     return Split(source.train(), source.test())
