@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-# Read by Prefect on import. Its console is quiet: a stage tells its user one line where Prefect prints a traceback.
+# Read by Prefect on import. Its console is quiet: a stage tells its user one line where Prefect prints a traceback. And it
+# gives up soon: what it does not tell is lost to the UI alone, but a server that hangs would hold a stage for minutes.
 os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "robustdd")
 os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "2")
+os.environ.setdefault("PREFECT_LOGGING_INTERNAL_LEVEL", "CRITICAL")
+os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
+os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "1")
+os.environ.setdefault("PREFECT_API_REQUEST_TIMEOUT", "10")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 
 from prefect import flow, tags
@@ -34,7 +39,7 @@ def run_live(
     Raises the error of the first unit that failed, after the others of its wave are done; whatever else is raised is
     Prefect's own trouble, and the units noted so far are done.
     """
-
+    logging.raiseExceptions = False  # Prefect prints at once what its server does not take; one line comes later
     runner: Any = ThreadPoolTaskRunner(max_workers=workers)
 
     @flow(

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 from flows.server import answers
 from robustdd.errors import RobustddError
@@ -13,6 +14,9 @@ from tasks.caching import Outcome, task_of
 from tasks.units import Unit
 
 log = logging.getLogger("robustdd.run")
+
+SERVER_LOST = Event()
+"""Set when a Prefect server failed while this process used it."""
 
 Waves = Callable[[], Iterator[list[Unit]]]
 """The units of a stage, wave after wave: a wave is asked for when the one before is done."""
@@ -32,6 +36,7 @@ def run_units(stage: str, ident: str, waves: Waves, workers: int, labels: Sequen
         except RobustddError:
             raise
         except Exception as trouble:
+            SERVER_LOST.set()
             reason = (str(trouble) or type(trouble).__name__).splitlines()[0][:200]
             log.warning("%s %s: the Prefect server failed (%s); going on without it", stage, ident, reason)
     else:

@@ -12,11 +12,12 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import NoReturn
 
 import torch
 
 from flows.record import write_record
-from flows.running import run_units
+from flows.running import SERVER_LOST, run_units
 from robustdd.artifacts import read_manifest
 from robustdd.errors import RobustddError, UserError
 from robustdd.params import Study
@@ -126,5 +127,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def leave(code: int) -> NoReturn:
+    """End the process; at once when a server was lost: Prefect would try for seconds to tell it every event."""
+    if SERVER_LOST.is_set():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())
