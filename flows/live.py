@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-# Read by Prefect on import. Its console is quiet: a stage tells its user one line where Prefect prints a traceback. And it
+# Read by Prefect on import. Its console is quiet: a stage tells its user one line where Prefect prints a traceback. It
 # gives up soon: what it does not tell is lost to the UI alone, but a server that hangs would hold a stage for minutes.
 os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "robustdd")
 os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
