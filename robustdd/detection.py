@@ -23,13 +23,14 @@ class Detection:
 class SubsetQuality:
     """What a subset is made of: its size, and its share of right labels (purity) beside that of the whole set.
 
+    Purities are None where the clean labels are not known, and where there is nothing to be pure.
     `balance`: size of the smallest class over that of the largest, by observed label, 1 where all are equally large;
     `whole_balance` is that of the whole set. `class_sizes` and `class_purities`: by observed label.
     """
 
     size: int
     purity: float | None
-    whole_purity: float
+    whole_purity: float | None
     balance: float
     whole_balance: float
     class_sizes: tuple[int, ...]
@@ -70,21 +71,27 @@ def detection_by_class(weight: Tensor, is_clean: Tensor, observed: Tensor, class
     return tuple(detection_scores(weight[rows], is_clean[rows]) for rows in members)
 
 
-def subset_quality(chosen: Tensor, is_clean: Tensor, observed: Tensor, classes: int) -> SubsetQuality:
-    """What the samples `chosen`, bool [n], are made of; `is_clean` bool [n], `observed` int64 [n] of the whole set."""
+def subset_quality(chosen: Tensor, is_clean: Tensor | None, observed: Tensor, classes: int) -> SubsetQuality:
+    """What the samples `chosen`, bool [n], are made of.
+
+    Of the whole set: `is_clean` bool [n], None where that is not known, and the labels `observed` int64 [n].
+    """
     sizes, whole = (labels.bincount(minlength=classes) for labels in (observed[chosen], observed))
-    right = observed[chosen & is_clean].bincount(minlength=classes)
-    shares = [int(good) / int(size) if size else None for good, size in zip(right, sizes, strict=True)]
-    size = int(sizes.sum())
+    right = None if is_clean is None else observed[chosen & is_clean].bincount(minlength=classes)
+    shares = [None if right is None else _share(right[label], sizes[label]) for label in range(classes)]
     return SubsetQuality(
-        size=size,
-        purity=int(right.sum()) / size if size else None,
-        whole_purity=float(is_clean.double().mean()),
+        size=int(sizes.sum()),
+        purity=None if right is None else _share(right.sum(), sizes.sum()),
+        whole_purity=None if is_clean is None else float(is_clean.double().mean()),
         balance=_balance(sizes),
         whole_balance=_balance(whole),
         class_sizes=tuple(sizes.tolist()),
         class_purities=tuple(shares),
     )
+
+
+def _share(part: Tensor, whole: Tensor) -> float | None:
+    return int(part) / int(whole) if whole else None
 
 
 def _balance(sizes: Tensor) -> float:

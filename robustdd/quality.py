@@ -32,8 +32,8 @@ class ViewQuality:
     """Detection scores by ranking (none without clean labels), and what the reliable subset is made of.
 
     `by_class`: the scores within each observed class, by ranking and class. `balance` and `subset_balance`: size of the
-    smallest observed class over that of the largest, in the whole set and in the subset. Empty and None where the frame
-    has no `observed_class`.
+    smallest observed class over that of the largest, in the whole set and in the subset; None where the frame has no
+    `observed_class`.
     """
 
     view: str
@@ -76,14 +76,14 @@ def view_quality(view: str, frame: pd.DataFrame) -> ViewQuality:
 
     check_frame(view, frame)
     kept = frame["in_subset"].to_numpy(dtype=bool)
-    size = (view, len(frame), int(kept.sum()))
+    size, balance = (view, len(frame), int(kept.sum())), _balance(frame)
     if "is_clean" not in frame.columns:
-        return ViewQuality(*size, {}, None, None)
+        return ViewQuality(*size, {}, None, None, {}, *balance)
     clean = frame["is_clean"].to_numpy(dtype=bool)
     purity = float(clean[kept].mean()) if kept.any() else None
     truth, rankings = torch.tensor(clean), _rankings(frame)
     scores = {title: detection_scores(weight, truth) for title, weight in rankings.items()}
-    return ViewQuality(*size, scores, float(clean.mean()), purity, *_by_class(frame, rankings))
+    return ViewQuality(*size, scores, float(clean.mean()), purity, _by_class(frame, rankings, truth), *balance)
 
 
 def _rankings(frame: pd.DataFrame) -> dict[str, Tensor]:
@@ -93,25 +93,29 @@ def _rankings(frame: pd.DataFrame) -> dict[str, Tensor]:
     return {title: torch.tensor(column.to_numpy(dtype=float)) for title, column in present.items()}
 
 
-def _by_class(
-    frame: pd.DataFrame, rankings: Mapping[str, Tensor]
-) -> tuple[dict[str, dict[str, Detection]], float | None, float | None]:
-    """Scores by ranking and observed class, and the balance of the whole set and of the subset."""
+def _balance(frame: pd.DataFrame) -> tuple[float | None, float | None]:
+    """Size of the smallest observed class over that of the largest: of the whole frame, and of the subset."""
+    if "observed_class" not in frame.columns:
+        return None, None
+    classes = frame["observed_class"].astype("category")
+    whole, subset = (part.value_counts() for part in (classes, classes[frame["in_subset"].to_numpy(dtype=bool)]))
+    return float(whole.min() / whole.max()), float(subset.min() / max(1, subset.max()))
+
+
+def _by_class(frame: pd.DataFrame, rankings: Mapping[str, Tensor], truth: Tensor) -> dict[str, dict[str, Detection]]:
+    """Scores by ranking and observed class, in the order of the classes; empty where these are not told."""
     import torch
 
-    from robustdd.detection import detection_by_class, subset_quality
+    from robustdd.detection import detection_by_class
 
     if "observed_class" not in frame.columns:
-        return {}, None, None
+        return {}
     classes = frame["observed_class"].astype("category").cat
     names, observed = [str(name) for name in classes.categories], torch.tensor(classes.codes.to_numpy(dtype="int64"))
-    truth, kept = (torch.tensor(frame[name].to_numpy(dtype=bool)) for name in ("is_clean", "in_subset"))
-    found = {
+    return {
         title: dict(zip(names, detection_by_class(weight, truth, observed, len(names)), strict=True))
         for title, weight in rankings.items()
     }
-    subset = subset_quality(kept, truth, observed, len(names))
-    return found, subset.whole_balance, subset.balance
 
 
 def suspect_labels(view: str, frame: pd.DataFrame, count: int | None = None) -> list[SuspectLabel]:

@@ -83,11 +83,11 @@ def _labels(unit: Unit) -> _Labels:
 
 
 def _quality(weights: Mapping[str, Tensor], chosen: Tensor, data: _Labels) -> dict[str, Any]:
-    """Scores of every weight; nothing where the clean labels are not known."""
+    """What the subset is made of and, where the clean labels are known, the scores of every weight."""
+    observed = data.observed
     if data.clean is None:
-        return {}
-    right, observed = data.observed == data.clean, data.observed
-    classes = int(torch.maximum(observed, data.clean).max()) + 1
+        return {"subset": asdict(subset_quality(chosen, None, observed, int(observed.max()) + 1))}
+    right, classes = observed == data.clean, int(torch.maximum(observed, data.clean).max()) + 1
     scores = {name: asdict(detection_scores(weight, right)) for name, weight in weights.items()}
     by_class = {name: detection_by_class(weight, right, observed, classes) for name, weight in weights.items()}
     return {

@@ -110,5 +110,8 @@ def test_the_subset_is_told_by_its_observed_classes() -> None:
         class_purities=(0.75, 0.5, None),
     )
     assert subset_quality(torch.zeros(10, dtype=torch.bool), clean, observed, 3).purity is None
+    unknown = subset_quality(chosen, None, observed, 3)
+    assert (unknown.purity, unknown.whole_purity, unknown.class_purities) == (None, None, (None,) * 3)
+    assert (unknown.size, unknown.class_sizes, unknown.whole_balance) == (6, (4, 2, 0), 0.5)
     with pytest.raises(UserError, match=r"expected \[n\] and \[n\], got \[2\] and \[3\]"):
         detection_by_class(torch.rand(2), torch.tensor([True, False]), torch.tensor([0, 1, 1]), 2)

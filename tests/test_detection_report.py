@@ -58,4 +58,10 @@ def test_without_classes_there_is_no_table_of_them() -> None:
     quality = view_quality("v", frame().drop(columns="observed_class"))
     assert tables.class_table([quality]).rows == ()
     assert "balance" not in lines(tables.subset_table([quality]))[0]
-    assert view_quality("v", frame().drop(columns="is_clean")).by_class == {}
+
+
+def test_without_clean_labels_the_subset_is_told_all_the_same() -> None:
+    quality = view_quality("v", frame().drop(columns="is_clean"))
+    assert (quality.by_class, quality.scores, quality.subset_clean_share) == ({}, {}, None)
+    (line,) = lines(tables.subset_table([quality]))
+    assert float(line["balance"]) == 1.0 and 0 < float(line["subset_balance"]) <= 1 and "subset_clean_share" not in line
