@@ -48,6 +48,7 @@ def run_stage(stage: str, ident: str, folder: Path, workers: int | None = None) 
     layout = Layout(folder.resolve())
     _make_folders(layout)
     torch.set_num_threads(study.threads)
+    torch.backends.cudnn.allow_tf32 = False  # float32 means float32: PyTorch's default rounds a GPU's convolutions
     torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms does the same and imports a compiler
     units: dict[str, Unit] = {}
     with only_writer(layout.lock(stage, ident)):

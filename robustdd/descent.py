@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -28,16 +29,17 @@ class State:
 def advance(state: State, gradients: Gradients, recipe: Recipe, drawn: Iteration) -> State:
     """The state after one iteration; labels, images and rate are updated, in this order, by steps with momentum.
 
-    A loss above `recipe.threshold` updates nothing and is counted. Raises Diverged when a loss, a gradient or a new
-    value is not finite, or when the new rate is not positive.
+    A finite loss above `recipe.threshold` updates nothing and is counted, whatever its gradients are. Raises Diverged
+    when a loss, a gradient in use or a new value is not finite, or when the new rate is not positive.
     """
-    _require_finite(gradients, drawn)
+    _require_finite({name: value for name, value in vars(gradients).items() if name.endswith("loss")}, drawn)
     losses, rates = state.losses.clone(), state.rates.clone()
     losses[drawn.index] = gradients.loss
     synthetic, velocity, skipped = state.synthetic, state.velocity, state.skipped
     if gradients.loss > recipe.threshold:
         skipped += 1
     else:
+        _require_finite(vars(gradients), drawn)
         steps = {
             "label_logits": (recipe.label_step, recipe.label_momentum),
             "images": (recipe.image_step, recipe.image_momentum),
@@ -56,8 +58,8 @@ def advance(state: State, gradients: Gradients, recipe: Recipe, drawn: Iteration
     return State(synthetic, velocity, saved, losses, rates, skipped)
 
 
-def _require_finite(gradients: Gradients, drawn: Iteration) -> None:
-    for name, value in vars(gradients).items():
+def _require_finite(found: Mapping[str, Tensor | None], drawn: Iteration) -> None:
+    for name, value in found.items():
         if value is not None and not value.isfinite().all():
             raise Diverged(f"{where(drawn)}: {name} is not finite: lower initial_rate or inner_steps")
 

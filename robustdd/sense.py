@@ -66,6 +66,8 @@ def _rows(study: Study) -> Iterator[str]:
             yield f"rows.{ident}.view: method datm needs a view with weights plain, {row.view!r} has {weights}"
         if row.method in ("sgr", "ours") and weights == "plain":
             yield f"rows.{ident}.view: method {row.method} needs a weighted view, {row.view!r} has plain"
+        if row.method == "ours" and weights == "oracle":
+            yield f"rows.{ident}.method: ours needs static weights for its subset; weights oracle have none"
         targets = "finetune" if row.method == "ours" else "teachers"
         if row.targets != targets:
             yield f"rows.{ident}.targets: method {row.method} needs {targets}, found {row.targets}"
@@ -74,10 +76,10 @@ def _rows(study: Study) -> Iterator[str]:
 def _grid(study: Study) -> Iterator[str]:
     grid, cells, views = study.grid, list(study.cells), list(study.views)
     scored = {view.cell for view in study.views.values() if view.weights_from == "forgetting"}
-    weighted = {ident for ident, view in study.views.items() if view.weights != "plain"}
+    weighted = {ident for ident, view in study.views.items() if view.weights_from == "forgetting"}
     ours = {row.view for row in study.rows.values() if row.method == "ours"}
     yield from _listed("forgetting", grid.forgetting, cells, scored, scored, "a view that needs static weights")
-    yield from _listed("reliability", grid.reliability, views, weighted, ours, "weights other than plain")
+    yield from _listed("reliability", grid.reliability, views, weighted, ours, "static weights")
     yield from _listed("finetune", grid.finetune, views, ours, ours, "a row of method ours")
     yield from _listed("full", grid.full, cells, set(cells), set(), "a row")
 

@@ -90,6 +90,10 @@ WRONG: dict[str, tuple[Change, str]] = {
     "sgr on plain": (_set(f"rows/{CELL}-sgr-ipc1-s0/view", PLAIN), "method sgr needs a weighted view"),
     "ours on plain": (_set(f"rows/{OURS}/view", PLAIN), "method ours needs a weighted view"),
     "ours without finetune": (_set(f"rows/{OURS}/targets", "teachers"), "method ours needs finetune, found teachers"),
+    "ours of oracle": (
+        lambda study: study["views"].update({SGR: {"cell": CELL, "weights": "oracle", "weights_from": "labels"}}),
+        "ours needs static weights",
+    ),
     "datm with finetune": (_set(f"rows/{CELL}-datm-ipc1-s0/targets", "finetune"), "method datm needs teachers"),
     # grid
     "no forgetting": (

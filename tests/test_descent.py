@@ -1,0 +1,53 @@
+"""One guarded step on the synthetic set."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from robustdd.descent import State, advance
+from robustdd.errors import Diverged
+from robustdd.gradients import Gradients
+from robustdd.params import Recipe
+from robustdd.schedule import Iteration
+from robustdd.synthetic import SyntheticSet
+
+RECIPE = Recipe(iterations=3, image_step=1.0, label_step=1.0, rate_step=0.1, threshold=1.0)
+DRAWN = Iteration(0, 0, 0, ())
+
+
+def state() -> State:
+    start = SyntheticSet(torch.ones(2, 1, 2, 2), torch.zeros(2, 2), torch.tensor(0.5))
+    curve = torch.full((3,), float("nan"))
+    return State(start, start.zeros(), {0: start}, curve, curve.clone())
+
+
+def gradients(loss: float, image: float) -> Gradients:
+    value = torch.tensor(loss)
+    return Gradients(torch.full((2, 1, 2, 2), image), torch.ones(2, 2), torch.tensor(0.1), value, value, None)
+
+
+def test_a_loss_above_the_threshold_is_skipped_whatever_its_gradients_are() -> None:
+    after = advance(state(), gradients(7.0, float("inf")), RECIPE, DRAWN)
+    assert after.skipped == 1 and after.losses[0] == 7 and torch.equal(after.synthetic.images, torch.ones(2, 1, 2, 2))
+
+
+@pytest.mark.parametrize(("loss", "image"), [(float("nan"), 1.0), (float("inf"), 1.0), (0.5, float("nan"))])
+def test_what_is_not_finite_stops_the_run(loss: float, image: float) -> None:
+    with pytest.raises(Diverged, match="iteration 0, teacher 0, start epoch 0"):
+        advance(state(), gradients(loss, image), RECIPE, DRAWN)
+
+
+def test_a_step_with_momentum() -> None:
+    once = advance(state(), gradients(0.5, 0.25), RECIPE, DRAWN)
+    assert torch.equal(once.synthetic.images, torch.full((2, 1, 2, 2), 0.75))
+    twice = advance(once, gradients(1.0, 0.25), RECIPE, DRAWN)  # a loss equal to the threshold is used
+    assert torch.equal(twice.synthetic.images, torch.full((2, 1, 2, 2), 0.75 - 0.25 - 0.5 * 0.25))
+    assert torch.allclose(twice.synthetic.label_logits, torch.full((2, 2), -1 - 1.9)) and twice.skipped == 0
+
+
+def test_a_rate_that_would_not_be_positive_stops_the_run() -> None:
+    one = gradients(0.5, 0.0)
+    steep = Gradients(one.images, one.label_logits, torch.tensor(6.0), one.loss, one.match_loss, None)
+    with pytest.raises(Diverged, match="rate"):
+        advance(state(), steep, RECIPE, DRAWN)
