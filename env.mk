@@ -1,6 +1,6 @@
 # What every command of this project runs under: nothing phones anywhere, the UI works offline, stores lie in the checkout.
 UI_PORT ?= 4200
-STUDY_FILE := $(if $(filter .,$(STUDY)),,$(STUDY)/dvc.yaml)
+STUDY_FILE := $(if $(filter .,$(STUDY)),dvc.yaml,$(STUDY)/dvc.yaml)
 
 export DO_NOT_TRACK := 1
 export DVC_NO_ANALYTICS := 1
