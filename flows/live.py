@@ -8,12 +8,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 # Read by Prefect on import. Its console is quiet: a stage tells its user one line where Prefect prints a traceback. It
-# gives up soon: what it does not tell is lost to the UI alone, but a server that hangs would hold a stage for minutes.
+# asks again where the server is busy (its database answers 503 then), but not for long: what is not told is lost to the
+# UI alone, and a server that hangs would hold a stage for minutes.
 os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "robustdd")
 os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
 os.environ.setdefault("PREFECT_LOGGING_INTERNAL_LEVEL", "CRITICAL")
 os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
-os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "1")
+os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "3")
 os.environ.setdefault("PREFECT_API_REQUEST_TIMEOUT", "10")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 

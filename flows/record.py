@@ -9,6 +9,7 @@ from typing import Any
 from robustdd.artifacts import write_atomically
 from tasks.caching import Outcome
 from tasks.layout import Layout
+from tasks.made import clear, left
 
 
 def write_record(layout: Layout, stage: str, ident: str, outcomes: Sequence[Outcome]) -> None:
@@ -16,12 +17,15 @@ def write_record(layout: Layout, stage: str, ident: str, outcomes: Sequence[Outc
 
     A unit whose run nobody recorded (it came by `dvc pull`, or from another study) stands with empty facts.
     """
-    path = layout.run_record(stage, ident)
+    path, place = layout.run_record(stage, ident), layout.place(stage, ident)
     before = _read(layout, stage, ident)
-    units = {one.unit: before.get(one.unit, {}) if one.cached else one.facts for one in outcomes}
+    units = {
+        one.unit: (left(place, one.unit) or before.get(one.unit, {})) if one.cached else one.facts for one in outcomes
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"stage": stage, "id": ident, "units": units}, indent=1, sort_keys=True)
     write_atomically(path, f"{text}\n".encode())
+    clear(place)
 
 
 def _read(layout: Layout, stage: str, ident: str) -> dict[str, Any]:

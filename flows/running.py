@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
@@ -11,6 +12,7 @@ from threading import Event
 from flows.server import answers
 from robustdd.errors import RobustddError
 from tasks.caching import Outcome, task_of
+from tasks.made import left as facts_left
 from tasks.units import Unit
 
 log = logging.getLogger("robustdd.run")
@@ -27,7 +29,7 @@ def run_units(stage: str, ident: str, waves: Waves, workers: int, labels: Sequen
 
     The artifacts decide, not the server: when Prefect itself fails on the way, the rest runs without it.
     """
-    url = os.environ.get("PREFECT_API_URL")
+    url, since = os.environ.get("PREFECT_API_URL"), time.time()
     outcomes: dict[str, Outcome] = {}
     if url and answers(url):
         try:
@@ -42,7 +44,7 @@ def run_units(stage: str, ident: str, waves: Waves, workers: int, labels: Sequen
     else:
         where = f" at {url}" if url else ""
         log.info("%s %s: no Prefect server%s; the tasks run directly, with the same cache", stage, ident, where)
-    _direct(waves, workers, outcomes)
+    _direct(waves, workers, outcomes, since)
     return list(outcomes.values())
 
 
@@ -54,10 +56,14 @@ def _live(
     run_live(stage, ident, waves(), workers, labels, outcomes)
 
 
-def _direct(waves: Waves, workers: int, outcomes: dict[str, Outcome]) -> None:
-    """Run what is not noted in `outcomes` yet; what a failing server left untold counts as cached if it is there."""
+def _direct(waves: Waves, workers: int, outcomes: dict[str, Outcome], since: float) -> None:
+    """Run what is not noted in `outcomes` yet.
+
+    What was made after `since` under a server that then failed was made by this run, though nobody told it so.
+    """
     with ThreadPoolExecutor(workers) as pool:
         for wave in waves():
             left = [unit for unit in wave if unit.name not in outcomes]
-            for outcome in pool.map(lambda unit: task_of(unit).direct(unit), left):
-                outcomes[outcome.unit] = outcome
+            for unit, outcome in zip(left, pool.map(lambda unit: task_of(unit).direct(unit), left), strict=True):
+                facts = facts_left(unit.place, unit.name, since) if outcome.cached else {}
+                outcomes[unit.name] = Outcome(unit.name, False, facts) if facts else outcome

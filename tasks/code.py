@@ -21,6 +21,7 @@ NOT_IN_KEYS = frozenset(
             "tasks.units",
             "tasks.caching",
             "tasks.producing",
+            "tasks.made",
             "tasks.locking",
             "tasks.layout",
             "tasks.policy",

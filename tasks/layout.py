@@ -53,6 +53,10 @@ class Layout:
         """Lock file of a stage's only writer."""
         return self.study / ".robustdd" / "locks" / f"{stage}-{ident}"
 
+    def made(self, place: Place) -> Path:
+        """Folder of what is known of the units made at `place` and not in its run record yet."""
+        return self.study / ".robustdd" / "made" / place.stage / place.ident
+
     def checkpoints(self, place: Place, name: str) -> Path:
         """Folder of the checkpoints of the unit `name` at `place`; outside of what DVC tracks."""
         return self.study / ".robustdd" / "checkpoints" / place.stage / place.ident / name

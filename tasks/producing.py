@@ -22,6 +22,7 @@ from robustdd.devices import device_model, resolve
 from robustdd.errors import RobustddError
 from robustdd.progress import Progress
 from tasks.code import ROOT
+from tasks.made import leave
 from tasks.units import Body, Key, Unit, Work, key_of
 
 log = logging.getLogger("robustdd.run")
@@ -53,9 +54,11 @@ def produce(unit: Unit, body: Body) -> dict[str, Any]:
         code=frozen.code,
         notes=dict(made.notes),
     )
+    facts |= {"started": started, "seconds": round(time.monotonic() - clock, 2)}
+    leave(unit.place, unit.name, facts)
     checkpoints.clear()
     _refuse_moved(unit, frozen)
-    return {**facts, "started": started, "seconds": round(time.monotonic() - clock, 2)}
+    return facts
 
 
 def _binding(frozen: Key, facts: dict[str, Any]) -> dict[str, str]:

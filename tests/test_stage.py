@@ -7,6 +7,7 @@ import logging
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ import torch
 from flows import stage
 from robustdd.errors import RobustddError
 from robustdd.progress import Progress
+from tasks.caching import task_of
 from tasks.layout import Layout
 from tasks.producing import _Reporter
 from tests.pipeline import CODE, bits, change, names, run, stages
@@ -153,6 +155,52 @@ def test_the_run_record_keeps_what_made_a_cached_unit(study: Path) -> None:
     path.unlink()
     run(study, "teachers", SGR)
     assert json.loads(path.read_bytes())["units"] == {"teacher-000": {}, "teacher-001": {}}
+
+
+def test_what_a_failing_server_was_not_told_counts_as_executed(
+    in_process: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The server is lost when the first teacher is made and nobody has heard of it yet."""
+    from flows import running
+
+    def lost(stage: str, ident: str, waves: running.Waves, *_: object) -> None:
+        for unit in next(waves())[:1]:
+            assert not task_of(unit).direct(unit).cached
+        raise ConnectionError("gone")
+
+    shutil.rmtree(in_process / "data/teachers" / SGR)
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    monkeypatch.setattr(running, "answers", lambda url: True)
+    monkeypatch.setattr(running, "_live", lost)
+    monkeypatch.setattr(running, "SERVER_LOST", Event())
+    assert stage.main(["teachers", SGR]) == 0
+    lines = said(capsys)
+    assert lines[0] == f"teachers {SGR}: the Prefect server failed (gone); going on without it"
+    assert lines[-1].startswith(f"teachers {SGR}: 2 executed, 0 cached, ")
+    assert running.SERVER_LOST.is_set()
+    units = json.loads(Layout(in_process).run_record("teachers", SGR).read_bytes())["units"]
+    assert units["teacher-000"]["seconds"] > 0 and units["teacher-001"]["seconds"] > 0
+
+
+def test_a_stage_that_is_killed_loses_neither_artifacts_nor_what_is_known_of_them(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows import stage as module
+
+    def killed(*_: object) -> None:
+        raise SystemExit("killed before the record is written")
+
+    layout = Layout(study)
+    shutil.rmtree(study / "data/teachers" / SGR)
+    layout.run_record("teachers", SGR).unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "write_record", killed)
+        with pytest.raises(SystemExit):
+            run(study, "teachers", SGR)
+    assert names(run(study, "teachers", SGR)) == []
+    units = json.loads(layout.run_record("teachers", SGR).read_bytes())["units"]
+    assert all(facts["seconds"] > 0 for facts in units.values()) and len(units) == 2
+    assert not layout.made(layout.place("teachers", SGR)).exists()
 
 
 def test_a_long_task_says_every_few_seconds_how_long_it_will_take(caplog: pytest.LogCaptureFixture) -> None:
