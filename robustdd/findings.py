@@ -70,6 +70,11 @@ def caveats(lines: Sequence[Line]) -> list[str]:
             "The unit is the distillation seed. A line with one seed has no interval: its sd is over evaluation nets,"
             " and says how much training varies, not how much distilling again would."
         )
+    if any(line.summary.seeds > 1 for line in lines):
+        said.append(
+            "Rows of a cell share one draw of the noise, and rows of a view its teachers: an interval covers distilling"
+            " again, not other noise or other teachers."
+        )
     if any(line.paper is not None for line in lines):
         said.append("The column “paper” quotes the paper, at the paper's scale, which is not always this study's.")
     return said

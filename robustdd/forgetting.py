@@ -36,6 +36,24 @@ class SplitRecord:
     remembered: Tensor
 
 
+def separation_warning(distinct: int, remembered_right: float | None, remembered_wrong: float | None) -> str | None:
+    """One line where static weights of `distinct` values cannot tell a wrong label from a right one; else None.
+
+    `remembered_*`: share of the right and of the wrong labels that were predicted after the first half, None where the
+    clean labels are unknown. What was never learnt cannot be forgotten: if few wrong labels were, the score tells hard
+    samples from easy ones, whether their labels are right or wrong.
+    """
+    if distinct < 3:
+        return f"the static weights have {distinct} distinct value(s) and rank nothing; raise forgetting.epochs"
+    if remembered_right and remembered_wrong is not None and remembered_wrong < remembered_right / 2:
+        return (
+            f"only {remembered_wrong:.0%} of the wrong labels were learnt on the first half, of the right ones "
+            f"{remembered_right:.0%}: the static weights tell hard from easy more than wrong from right; raise "
+            "forgetting.epochs or the width of forgetting.network to learn more of them"
+        )
+    return None
+
+
 def halves(count: int, seed: int) -> tuple[Tensor, Tensor]:
     """Two random halves of 0..count-1, each sorted, int64; the second has the odd one; raises UserError below 2."""
     if count < 2:
@@ -58,6 +76,9 @@ def second_split(
 
     `images` float [n, channels, height, width], whitened; `observed` int64 [n]. Plain SGD without augmentation, because
     the wrong labels have to be memorised before they can be forgotten; the velocity starts anew on the second half.
+
+    Reading: the paper names no network, rate or schedule for this stage; here one ConvNet at a constant rate, while
+    Maini et al. train a ResNet with a triangular one.
     """
     state = Trained.fresh(network.initial(generator("forgetting", seed, "initial")).to(images.device))
     optimizer = Optimizer("sgd", params.learning_rate, params.momentum, params.weight_decay)

@@ -22,7 +22,11 @@ def mean_confidence(weights: Tensor) -> Tensor:
 
 
 def confidence_variance(weights: Tensor) -> Tensor:
-    """Population variance over the teachers of their final weights: [n] of [P, n], Eq. 11."""
+    """Population variance over the teachers of their final weights: [n] of [P, n], Eq. 11.
+
+    Reading: the paper says nothing of a single teacher; its variance is 0 everywhere and ranks nothing, so that the
+    static weight decides alone. Between teachers it comes mostly from the spread of their blend maxima.
+    """
     # From the first teacher on, so that teachers who agree exactly have a variance of exactly 0, whatever rounds.
     shifted = weights - weights[:1]
     return (shifted - shifted.mean(0)).square().mean(0)

@@ -11,8 +11,10 @@ from robustdd.errors import UserError
 from robustdd.synthetic import SyntheticSet
 from robustdd.training import Network
 
-ONE_HOT_LOGIT = 128.0
-"""exp(-128) is 0 in float32, so that the softmax of a scaled one-hot is that one-hot, exactly."""
+HARD_LOGIT = 128.0
+"""exp(-128) is 0 in float32, so that the softmax of a scaled one-hot is that one-hot, exactly, and can never learn."""
+SOFT_LOGIT = 8.0
+"""As far apart as the logits of a sure teacher: the softmax of ten classes gives the label .997, and can learn."""
 BATCH = 256
 
 
@@ -33,13 +35,14 @@ class Selection:
         return SyntheticSet(images[self.rows.to(images.device)], self.label_logits.to(images), rate)
 
 
-def random_start(observed: Tensor, classes: int, ipc: int, generator: torch.Generator) -> Selection:
+def random_start(observed: Tensor, classes: int, ipc: int, generator: torch.Generator, learnable: bool) -> Selection:
     """Choose `ipc` random images a class by observed label [n], with one-hot labels.
 
-    Raises UserError when a class has fewer images.
+    The labels are exactly one-hot, which no gradient can move, unless they shall be `learnable`. Raises UserError when
+    a class has fewer images.
     """
     rows = torch.cat([row[:ipc] for row in _permuted(observed, classes, ipc, generator)])
-    return Selection(rows, _one_hot(observed.cpu()[rows], classes), 0)
+    return Selection(rows, _one_hot(observed.cpu()[rows], classes, SOFT_LOGIT if learnable else HARD_LOGIT), 0)
 
 
 @torch.no_grad()
@@ -51,7 +54,8 @@ def selected_start(
     `finals` [teachers, P] are the last snapshots, `images` [n, c, h, w] whitened, `observed` [n]. For each class and in
     one random order of its images: those that teacher 0 predicts as their observed label, then those that teacher 1
     does, and so on. A class of which too few are predicted is filled by highest mean probability of the observed label;
-    an image that no teacher predicts has a one-hot label. Raises UserError when a class has fewer than `ipc` images.
+    an image that no teacher predicts has a label near one-hot. Raises UserError when a class has fewer than `ipc`
+    images.
 
     Source: DATM (Guo et al. 2024), its initialisation `samples_predicted_correctly`, without its endless loop.
     """
@@ -114,14 +118,14 @@ def _likeliest(
 
 
 def _mean_logits(network: Network, finals: Tensor, images: Tensor, labels: Tensor) -> Tensor:
-    """Mean logits over the teachers that predict an image as its label; a one-hot where none does."""
+    """Mean logits over the teachers that predict an image as its label; near one-hot where none does."""
     total, correct = torch.tensor(0.0), torch.zeros(len(labels), 1)
     for parameters in finals:
         logits = torch.cat([network(parameters, batch).cpu() for batch in torch.split(images, BATCH)])
         hit = (logits.argmax(1) == labels).unsqueeze(1)
         total, correct = total + logits * hit, correct + hit
-    return torch.where(correct > 0, total / correct.clamp(min=1), _one_hot(labels, total.shape[1]))
+    return torch.where(correct > 0, total / correct.clamp(min=1), _one_hot(labels, total.shape[1], SOFT_LOGIT))
 
 
-def _one_hot(labels: Tensor, classes: int) -> Tensor:
-    return torch.nn.functional.one_hot(labels, classes).float() * ONE_HOT_LOGIT
+def _one_hot(labels: Tensor, classes: int, logit: float) -> Tensor:
+    return torch.nn.functional.one_hot(labels, classes).float() * logit

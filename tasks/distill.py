@@ -70,7 +70,7 @@ def distil(unit: Unit, work: Work) -> Made:
     targets = [label for label in unit.inputs if label.startswith("clean-target-")]
     draws = generator("selection", params["seed"])
     if params["initial"] == "random":
-        chosen = random_start(data.observed, classes, params["ipc"], draws)
+        chosen = random_start(data.observed, classes, params["ipc"], draws, learnable=params["recipe"] is not None)
     else:
         finals = _trajectories(unit, labels, []).finals()
         chosen = selected_start(network, finals, data.images, data.observed, params["ipc"], draws)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
@@ -9,7 +10,7 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from robustdd.forgetting import forgetting_score, halves, second_split, static_weight
+from robustdd.forgetting import forgetting_score, halves, second_split, separation_warning, static_weight
 from robustdd.params import Forgetting, Study
 from tasks.caching import cached_task
 from tasks.layout import Layout
@@ -25,6 +26,8 @@ from tasks.reading import (
     training_inputs,
 )
 from tasks.units import Input, Made, Unit, Work
+
+log = logging.getLogger("robustdd.run")
 
 DIRECTIONS = ("ab", "ba")
 
@@ -83,9 +86,13 @@ def join(unit: Unit, work: Work) -> Made:
     score = forgetting_score(learned, forgotten, unit.params["learn_share"])
     weight = static_weight(score)
     columns = {"t_learn": learned, "t_forget": forgotten, "score": score, "static_weight": weight}
+    distinct, shares = len(set(weight.tolist())), _remembered(remembered, data)
+    warning = separation_warning(distinct, shares.get("remembered_right"), shares.get("remembered_wrong"))
+    if warning:
+        log.warning("%s: %s", unit.place, warning)
     return Made(
         {"forgetting.parquet": parquet(id=data.ids, **columns)},
-        {"distinct_weights": len(set(weight.tolist())), **_remembered(remembered, data)},
+        {"distinct_weights": distinct, **shares, "warning": warning},
     )
 
 

@@ -12,6 +12,7 @@ from robustdd.forgetting import (
     forgetting_score,
     halves,
     learn_epochs,
+    separation_warning,
     static_weight,
 )
 from robustdd.rng import generator
@@ -105,3 +106,26 @@ def test_halves_depend_on_the_seed_and_need_two_images() -> None:
     assert not torch.equal(halves(100, 0)[0], halves(100, 1)[0])
     with pytest.raises(UserError, match="at least 2 images"):
         halves(1, 0)
+
+
+@pytest.mark.parametrize(
+    ("distinct", "right", "wrong", "said"),
+    [
+        (30, 0.95, 0.9, None),
+        (30, 0.6, 0.3, None),
+        (30, None, None, None),
+        (30, 0.9, None, None),
+        (30, 0.6, 0.12, "only 12% of the wrong labels were learnt on the first half, of the right ones 60%"),
+        (30, 0.6, 0.0, "only 0% of the wrong labels"),
+        (2, 0.95, 0.9, "2 distinct value"),
+        (1, None, None, "rank nothing"),
+    ],
+)
+def test_scores_that_cannot_separate_are_said_to(
+    distinct: int, right: float | None, wrong: float | None, said: str | None
+) -> None:
+    found = separation_warning(distinct, right, wrong)
+    if said is None:
+        assert found is None
+    else:
+        assert found is not None and said in found and "raise forgetting.epochs" in found and "\n" not in found

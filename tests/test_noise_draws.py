@@ -54,6 +54,17 @@ def test_bernoulli_is_one_inverse_cdf_draw_a_sample_from_its_own_row(classes: in
 
 
 @settings(deadline=None, max_examples=25)
+@given(RATES, RATES, CLASSES, SEEDS)
+def test_a_higher_rate_with_the_same_seed_flips_all_that_the_lower_one_flips(
+    one: float, other: float, classes: int, seed: int
+) -> None:
+    clean, rates = clean_labels(classes, seed), sorted((one, other))
+    matrices = [transition_matrix(Noise(kind="symmetric", rate=rate), classes) for rate in rates]
+    low, high = (corrupt(clean, matrix, "bernoulli", generator("noise", seed)) for matrix in matrices)
+    assert not bool(((low != clean) & (high == clean)).any())
+
+
+@settings(deadline=None, max_examples=25)
 @given(RATES, CLASSES, SEEDS)
 def test_exact_draws_meet_every_quota_within_one(rate: float, classes: int, seed: int) -> None:
     clean = clean_labels(classes, seed)

@@ -10,6 +10,7 @@ from robustdd import selection
 from robustdd.errors import UserError
 from robustdd.rng import generator
 from robustdd.selection import random_start, selected_start
+from robustdd.training import soft_cross_entropy
 from tests.reference import selection as reference
 
 CLASSES = 3
@@ -61,7 +62,7 @@ def test_labels_are_the_mean_over_the_teachers_that_are_right(seed):
     for row, label in zip(chosen.rows.tolist(), chosen.label_logits, strict=True):
         expected = reference.mean_logits(logits, row, int(observed[row]))
         if expected is None:
-            assert label.softmax(0).tolist() == [float(c == observed[row]) for c in range(CLASSES)]
+            assert label.tolist() == [selection.SOFT_LOGIT * (c == observed[row]) for c in range(CLASSES)]
         else:
             assert label.tolist() == pytest.approx(expected, rel=1e-5, abs=1e-6)
 
@@ -91,21 +92,50 @@ def test_too_few_images_are_refused():
     with pytest.raises(UserError, match="class 0 has 8 images by observed label, expected at least ipc = 9"):
         selected_start(table_network, finals, images, observed, 9, generator("order", 3))
     with pytest.raises(UserError, match="class 0 has 8 images"):
-        random_start(observed, CLASSES, 9, generator("order", 3))
+        random_start(observed, CLASSES, 9, generator("order", 3), learnable=True)
 
 
 def test_random_start_is_one_hot_and_seeded():
     observed = case(4)[2]
-    first, again, other = (random_start(observed, CLASSES, 3, generator("order", seed)) for seed in (0, 0, 1))
+    first, again, other = (
+        random_start(observed, CLASSES, 3, generator("order", seed), learnable=False) for seed in (0, 0, 1)
+    )
     assert first.rows.tolist() == again.rows.tolist() != other.rows.tolist()
     assert observed[first.rows].tolist() == [0] * 3 + [1] * 3 + [2] * 3
     assert torch.equal(first.label_logits.softmax(1), torch.eye(CLASSES).repeat_interleave(3, 0))
 
 
+def label_slope(label_logits):
+    """How fast a soft cross-entropy moves the most stubborn of the labels [n, C]."""
+    leaf = label_logits.clone().requires_grad_()
+    logits = torch.randn(label_logits.shape, generator=generator("student"))
+    (slope,) = torch.autograd.grad(soft_cross_entropy(logits, leaf), leaf)
+    return float(slope.abs().amax(1).min())
+
+
+def test_labels_that_are_to_be_learned_can_learn():
+    observed = case(4)[2]
+    hard, soft = (
+        random_start(observed, CLASSES, 3, generator("order", 0), learnable=learnable) for learnable in (False, True)
+    )
+    assert torch.equal(hard.rows, soft.rows)
+    assert label_slope(hard.label_logits) == 0 < 1e-6 < label_slope(soft.label_logits)
+    assert torch.equal(soft.label_logits.argmax(1), hard.label_logits.argmax(1))
+    assert float(soft.label_logits.softmax(1).amax(1).min()) > 0.99
+
+
+def test_a_filled_image_has_a_label_that_can_learn():
+    finals, images, observed = case(3)
+    wrong = (observed + 1) % CLASSES  # hardly any image is predicted as this
+    chosen = selected_start(table_network, finals, images, wrong, 8, generator("order", 3))
+    assert chosen.filled > 0
+    assert label_slope(chosen.label_logits) > 1e-9
+
+
 def test_begin_copies_the_images():
     observed = case(5)[2]
     images = torch.randn(24, 1, 2, 2, generator=generator("pixels"))
-    chosen = random_start(observed, CLASSES, 2, generator("order", 5))
+    chosen = random_start(observed, CLASSES, 2, generator("order", 5), learnable=False)
     begun = chosen.begin(images, 0.25)
     assert torch.equal(begun.images, images[chosen.rows])
     assert begun.learning_rate.item() == 0.25

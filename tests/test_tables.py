@@ -113,7 +113,9 @@ def test_caveats_say_what_the_test_set_cannot_tell_and_what_one_seed_cannot():
     assert "397 test images" in said and "±3.0 points" in said
     assert "over evaluation nets" in said
     two_seeds = [example.row("ours", seed) for seed in (0, 1)]
-    assert "one seed" not in " ".join(caveats(result_lines(two_seeds)))
+    told = " ".join(caveats(result_lines(two_seeds)))
+    assert "one seed" not in told
+    assert "share one draw of the noise" in told and "share one draw of the noise" not in said
 
 
 def test_quality_counts_subset_and_scores_low_weights():

@@ -166,7 +166,7 @@ def test_distill(made: Pipeline) -> None:
     for row, asked in made.study.rows.items():
         recipe, draws = made.study.recipes[asked.recipe], generator("selection", asked.seed)
         if asked.method == "random":
-            chosen = random_start(made.observed, 10, asked.ipc, draws)
+            chosen = random_start(made.observed, 10, asked.ipc, draws, learnable=False)
         else:
             finals = made.trajectories(asked.view).finals()
             chosen = selected_start(made.network, finals, made.images, made.observed, asked.ipc, draws)

@@ -30,8 +30,10 @@ class Observed:
 def observe(noise: Noise, clean: Tensor, class_names: Sequence[str], folder: Path) -> Observed:
     """Observed labels of the samples with `clean` labels int64 [n], in the order of the data set.
 
-    The noise has a stream of its own, named by its seed. Relative paths of `noise` are seen from `folder`, that of the
-    study. Raises UserError when the noise does not fit the labels or a file of it is not what it should be.
+    The noise has a stream of its own, named by its seed alone: of two rates with one seed the higher one flips all that
+    the lower one flips (not so with exact counts), which pairs a comparison of rates. Relative paths of `noise` are
+    seen from `folder`, that of the study. Raises UserError when the noise does not fit the labels or a file of it is
+    not what it should be.
     """
     if noise.kind == "human":
         labels = human_labels(noise.annotation or "", noise.file, folder, clean)
