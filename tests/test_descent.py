@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -30,6 +32,22 @@ def gradients(loss: float, image: float) -> Gradients:
 def test_a_loss_above_the_threshold_is_skipped_whatever_its_gradients_are() -> None:
     after = advance(state(), gradients(7.0, float("inf")), RECIPE, DRAWN)
     assert after.skipped == 1 and after.losses[0] == 7 and torch.equal(after.synthetic.images, torch.ones(2, 1, 2, 2))
+
+
+def test_the_combined_loss_is_held_against_the_threshold() -> None:
+    near, far = torch.tensor(0.5), torch.tensor(1.5)
+    for total, match, skipped in ((far, near, 1), (near, far, 0)):
+        one = replace(gradients(0.5, 1.0), loss=total, match_loss=match)
+        assert advance(state(), one, RECIPE, DRAWN).skipped == skipped
+
+
+def test_a_skipped_iteration_leaves_momentum_and_rate_as_they_were() -> None:
+    once = advance(state(), gradients(0.5, 0.25), RECIPE, DRAWN)
+    after = advance(once, gradients(7.0, 0.25), RECIPE, replace(DRAWN, index=1))
+    for name, value in once.velocity.tensors().items():
+        assert torch.equal(after.velocity.tensors()[name], value)
+        assert bool((value != 0).all())
+    assert after.rates[1] == once.synthetic.learning_rate == after.rates[0]
 
 
 @pytest.mark.parametrize(("loss", "image"), [(float("nan"), 1.0), (float("inf"), 1.0), (0.5, float("nan"))])

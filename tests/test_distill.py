@@ -98,17 +98,20 @@ def same(one: Distilled, other: Distilled) -> bool:
     )
 
 
-def test_iterations_are_those_of_datm_written_out(trajectories, initial):
+@pytest.mark.parametrize("teacher_epochs", [1, 2])
+def test_iterations_are_those_of_datm_written_out(trajectories, initial, teacher_epochs):
     """Eq. 1 by the oracle's gradient and momentum written out, in float64."""
     double = SyntheticSet(*(value.double() for value in initial.tensors().values()))
-    found = distill(NETWORK, double, trajectories, RECIPE, 0.25, seed=3)
+    found = distill(NETWORK, double, trajectories, replace(RECIPE, teacher_epochs=teacher_epochs), 0.25, seed=3)
     values = double.tensors()
     velocity = {name: torch.zeros_like(value) for name, value in values.items()}
     settings = {"images": (5.0, 0.5), "label_logits": (1.0, 0.9), "learning_rate": (1e-5, 0.5)}
     for index in range(RECIPE.iterations):
         drawn = draw_iteration(RECIPE, 2, double.images, 3, index)
         start, target, clean = (
-            point.double() for point in trajectories.triple(drawn.teacher, drawn.start_epoch, 1) if point is not None
+            point.double()
+            for point in trajectories.triple(drawn.teacher, drawn.start_epoch, teacher_epochs)
+            if point is not None
         )
         leaves = {name: value.clone().requires_grad_() for name, value in values.items()}
         batches = [(batch.indices, batch.augmentation) for batch in drawn.batches]

@@ -41,6 +41,51 @@ def test_start_epochs_stay_inside_their_bounds(seed, index, low):
     assert low <= draw_iteration(recipe, 3, IMAGES, seed, index).start_epoch < start_bound(recipe, index)
 
 
+def test_every_start_epoch_inside_the_bounds_is_drawn():
+    recipe = replace(RECIPE, min_start=3, first_max_start=6, max_start=6)
+    assert {draw_iteration(recipe, 3, IMAGES, 0, index).start_epoch for index in range(60)} == {3, 4, 5}
+
+
+def test_a_start_epoch_and_a_teacher_are_drawn_apart():
+    """Were they one stream, each teacher would see its own few epochs only."""
+    recipe = replace(RECIPE, first_max_start=3, max_start=3)
+    drawn = [draw_iteration(recipe, 3, IMAGES, 0, index) for index in range(200)]
+    assert {(one.teacher, one.start_epoch) for one in drawn} == {(a, b) for a in range(3) for b in range(3)}
+
+
+def test_one_setting_moves_no_other_draw():
+    first = draw_iteration(RECIPE, 3, IMAGES, 1, 5)
+    fewer_steps = draw_iteration(replace(RECIPE, inner_steps=4), 3, IMAGES, 1, 5)
+    more_teachers = draw_iteration(RECIPE, 9, IMAGES, 1, 5)
+    later_start = draw_iteration(replace(RECIPE, min_start=9), 3, IMAGES, 1, 5)
+    pixels = torch.rand(10, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    for other, count in ((fewer_steps, 4), (more_teachers, 7), (later_start, 7)):
+        assert len(other.batches) == count
+        for ours, theirs in zip(first.batches[:count], other.batches, strict=True):
+            assert torch.equal(ours.indices, theirs.indices)
+            assert torch.equal(ours.augmentation(pixels[ours.indices]), theirs.augmentation(pixels[theirs.indices]))
+    assert first.start_epoch == more_teachers.start_epoch == fewer_steps.start_epoch
+    assert first.teacher == later_start.teacher
+
+
+@pytest.mark.parametrize("other", [(2, 5), (1, 6)])
+def test_another_seed_or_iteration_draws_everything_anew(other):
+    seed, index = other
+    recipe = replace(RECIPE, first_max_start=2**30, max_start=2**30)
+    first, second = draw_iteration(recipe, 3, IMAGES, 1, 5), draw_iteration(recipe, 3, IMAGES, seed, index)
+    assert first.start_epoch != second.start_epoch
+    pairs = list(zip(first.batches, second.batches, strict=True))
+    assert any(not torch.equal(one.indices, two.indices) for one, two in pairs)
+    pixels = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    full = [(one, two) for one, two in pairs if len(one.indices) == 4]
+    assert any(not torch.equal(one.augmentation(pixels), two.augmentation(pixels)) for one, two in full)
+
+
+def test_another_seed_orders_the_teachers_otherwise():
+    orders = [tuple(draw_iteration(RECIPE, 7, IMAGES, seed, index).teacher for index in range(7)) for seed in range(3)]
+    assert len(set(orders)) == 3
+
+
 def test_batches_are_chunks_of_permutations_from_the_end():
     batches = draw_iteration(RECIPE, 3, IMAGES, 1, 5).batches
     sizes = [len(batch.indices) for batch in batches]
