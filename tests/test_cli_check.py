@@ -51,7 +51,7 @@ def test_check_says_what_it_found(study: Path, capsys: pytest.CaptureFixture[str
 def test_check_is_right_about_the_studies_that_are_shipped(capsys: pytest.CaptureFixture[str]) -> None:
     root = Path(__file__).parent.parent
     for path in [root / "params.yaml", *sorted(root.glob("studies/*/params.yaml"))]:
-        assert command("check", path.parent) == 0, capsys.readouterr().err
+        assert command("check", path.parent, "--no-data") == 0, capsys.readouterr().err
 
 
 def test_check_tells_a_mistake_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -133,7 +133,7 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_check_needs_no_torch(study: Path) -> None:
-    code = "import sys; sys.modules['torch'] = None; from robustdd.cli.app import main; main(['check', sys.argv[1]])"
+    code = "import sys; sys.modules['torch'] = None; from robustdd.cli.app import main; main(['check', '--no-data', sys.argv[1]])"
     done = subprocess.run([sys.executable, "-c", code, study], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 

@@ -1,4 +1,4 @@
-"""`check --data`: every image and every label of a study is read before anything runs."""
+"""`check`: every image and every label of a study is read before anything runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.test_cli_check import command, one_error
 
 
 def test_it_counts_images_and_wrong_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert command("check", write_study(tmp_path, tiny_study()), "--data") == 0
+    assert command("check", write_study(tmp_path, tiny_study())) == 0
     said = capsys.readouterr().out
     assert "dataset digits: 500 training images (0 held out) and 1,297 test images of 1 x 8 x 8 pixels in 10" in said
     assert f"cell {CELL}: 38.60 % of the labels wrong" in said
@@ -36,15 +36,15 @@ def test_a_mistake_in_the_data_is_one_line_and_exit_2(tmp_path: Path, capsys: py
     study = own_study(Path("..") / "mine")
     folder = write_study(tmp_path / "tiny", study)
     (mine / "007.png").write_bytes(b"damaged")
-    assert command("check", folder) == 0
+    assert command("check", folder, "--no-data") == 0
     capsys.readouterr()
-    assert command("check", folder, "--data") == 2
+    assert command("check", folder) == 2
     assert "mine/007.png: is damaged or no image" in one_error(capsys)
     (mine / "007.png").unlink()
-    assert command("check", folder, "--data") == 2
+    assert command("check", folder) == 2
     assert "labels.csv: has 15 rows for 14 images" in one_error(capsys)
     study["datasets"]["digits"]["path"] = "elsewhere"
-    assert command("check", write_study(folder, study), "--data") == 2
+    assert command("check", write_study(folder, study)) == 2
     assert "elsewhere is no folder" in one_error(capsys)
 
 
@@ -59,3 +59,17 @@ def test_a_hold_out_of_nothing_and_a_noise_that_does_not_fit_are_refused(tmp_pat
     folder = write_study(tmp_path / "tiny", study)
     with pytest.raises(UserError, match="noise matrix: expected 3 x 3, got 2 rows of 2"):
         list(data_lines(load_study(folder), folder))
+
+
+def test_what_is_too_small_for_its_rows_is_told_before_anything_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = tiny_study()
+    row = next(ident for ident, one in study["rows"].items() if one["method"] == "ours")
+    study["rows"][row]["ipc"] = 400
+    assert command("check", write_study(tmp_path, study)) == 2
+    assert f"row {row}: ipc is 400, expected at most 36, the images with the observed label '2'" in one_error(capsys)
+    study = tiny_study()
+    study["neighbours"]["k"] = 500
+    assert command("check", write_study(tmp_path, study)) == 2
+    assert "neighbours.k is 500, expected less than 500 images" in one_error(capsys)

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 def check(
     folder: Annotated[Path, typer.Argument(metavar="STUDY", help="Folder of the study's params.yaml.")] = Path(),
-    data: Annotated[bool, typer.Option("--data", help="Read every image and every label, too.")] = False,
+    data: Annotated[bool, typer.Option(help="Read every image and every label, too.")] = True,
 ) -> None:
-    """Check the params.yaml of STUDY and say what it asks for; nothing is computed."""
+    """Check the params.yaml of STUDY, its images and its labels, and say what it asks for; nothing is computed."""
     from rich.console import Console
 
     study = load_study(folder)
