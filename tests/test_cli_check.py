@@ -133,8 +133,9 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_check_needs_no_torch(study: Path) -> None:
-    code = "import sys; sys.modules['torch'] = None; from robustdd.cli.app import main; main(['check', '--no-data', sys.argv[1]])"
-    done = subprocess.run([sys.executable, "-c", code, study], capture_output=True, text=True, check=False)
+    code = "import sys; sys.modules['torch'] = None; from robustdd.cli.app import main; main(['check', *sys.argv[1:]])"
+    command = [sys.executable, "-c", code, study, "--no-data"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 
