@@ -69,7 +69,7 @@ def test_what_is_too_small_for_its_rows_is_told_before_anything_runs(
     study["rows"][row]["ipc"] = 400
     assert command("check", write_study(tmp_path, study)) == 2
     assert f"row {row}: ipc is 400, expected at most 36, the images with the observed label '2'" in one_error(capsys)
-    study = tiny_study()
-    study["neighbours"]["k"] = 500
-    assert command("check", write_study(tmp_path, study)) == 2
-    assert "neighbours.k is 500, expected less than 500 images" in one_error(capsys)
+    study = own_study(write_own(tmp_path / "mine", each=5))
+    study["neighbours"]["k"] = 12
+    assert command("check", write_study(tmp_path / "tiny", study)) == 2
+    assert f"cell {CELL}: neighbours.k is 12, expected less than 11 images" in one_error(capsys)
