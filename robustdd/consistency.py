@@ -8,6 +8,7 @@ from torch import Tensor
 from robustdd.convnet import ConvNet
 from robustdd.neighbours import nearest_neighbours
 from robustdd.params import Neighbours
+from robustdd.pixels import Images, batches
 from robustdd.weights import dynamic_weight
 
 _BATCH = 1024
@@ -15,7 +16,7 @@ _BATCH = 1024
 
 @torch.no_grad()
 def consistency(
-    network: ConvNet, parameters: Tensor, images: Tensor, observed: Tensor, neighbours: Neighbours
+    network: ConvNet, parameters: Tensor, images: Images, observed: Tensor, neighbours: Neighbours
 ) -> Tensor:
     """Dynamic weights [n] of all samples under `parameters` [P], from whitened images without augmentation.
 
@@ -26,6 +27,6 @@ def consistency(
     Reading: the paper names neither the feature space nor the distance; they are the network being trained and the
     cosine.
     """
-    features = torch.cat([network.features(parameters, batch) for batch in torch.split(images, _BATCH)])
+    features = torch.cat([network.features(parameters, batch) for batch in batches(images, _BATCH)])
     probabilities = network.classify(parameters, features).softmax(1)
     return dynamic_weight(probabilities, nearest_neighbours(features, neighbours.k, neighbours.backend), observed)

@@ -11,6 +11,7 @@ from torch import Tensor
 from robustdd.convnet import ConvNet
 from robustdd.errors import Diverged
 from robustdd.params import Evaluate, TrainFull
+from robustdd.pixels import Images
 from robustdd.progress import Listener, Progress, silence
 from robustdd.rng import generator
 from robustdd.synthetic import SyntheticSet
@@ -48,13 +49,13 @@ class FullResult:
 def evaluate_synthetic(
     network: ConvNet,
     synthetic: SyntheticSet,
-    test_images: Tensor,
+    test_images: Images,
     test_labels: Tensor,
     params: Evaluate,
     seed: int,
     progress: Listener = silence,
     *,
-    holdout: tuple[Tensor, Tensor] | None = None,
+    holdout: tuple[Images, Tensor] | None = None,
 ) -> Evaluation:
     """Train one fresh network on a synthetic set with its learned rate and test it once, after the last epoch.
 
@@ -83,9 +84,9 @@ def evaluate_synthetic(
 
 def train_on_noisy(
     network: ConvNet,
-    images: Tensor,
+    images: Images,
     observed: Tensor,
-    test_images: Tensor,
+    test_images: Images,
     test_labels: Tensor,
     params: TrainFull,
     seed: int,

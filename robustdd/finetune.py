@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from robustdd.params import Teachers
+from robustdd.pixels import Images
 from robustdd.rng import generator
 from robustdd.training import Network, Optimizer, Trained, require_finite, train_epoch
 
@@ -12,7 +13,7 @@ from robustdd.training import Network, Optimizer, Trained, require_finite, train
 def clean_target(
     network: Network,
     start: Tensor,
-    images_sub: Tensor,
+    images_sub: Images,
     observed_sub: Tensor,
     params: Teachers,
     epochs: int,

@@ -13,6 +13,7 @@ from torch import Tensor
 from robustdd.convnet import ConvNet
 from robustdd.errors import UserError
 from robustdd.params import Forgetting
+from robustdd.pixels import Images, part
 from robustdd.progress import Listener, Progress, silence
 from robustdd.rng import generator
 from robustdd.training import Optimizer, Trained, predict, train_epoch
@@ -64,7 +65,7 @@ def halves(count: int, seed: int) -> tuple[Tensor, Tensor]:
 
 def second_split(
     network: ConvNet,
-    images: Tensor,
+    images: Images,
     observed: Tensor,
     first: Tensor,
     second: Tensor,
@@ -82,10 +83,10 @@ def second_split(
     """
     state = Trained.fresh(network.initial(generator("forgetting", seed, "initial")).to(images.device))
     optimizer = Optimizer("sgd", params.learning_rate, params.momentum, params.weight_decay)
-    watched, labels = images[first], observed[first]
+    watched, labels = part(images, first), observed[first]
     histories: list[Tensor] = []
     for stage, rows in enumerate((first, second)):
-        state, seen, given = Trained.fresh(state.parameters), images[rows], observed[rows]
+        state, seen, given = Trained.fresh(state.parameters), part(images, rows), observed[rows]
         correct = []
         for epoch in range(params.epochs):
             order = generator("forgetting", seed, "batches", stage, epoch)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from robustdd.errors import UserError
+from robustdd.pixels import Images
 from robustdd.synthetic import SyntheticSet
 from robustdd.training import Network
 
@@ -29,10 +30,11 @@ class Selection:
     filled: int
     """How many of them no teacher predicts as their observed label."""
 
-    def begin(self, images: Tensor, learning_rate: float) -> SyntheticSet:
+    def begin(self, images: Images, learning_rate: float) -> SyntheticSet:
         """The synthetic set before its first update: the chosen ones of the whitened images [n, c, h, w], copied."""
         rate = torch.tensor(learning_rate, dtype=images.dtype, device=images.device)
-        return SyntheticSet(images[self.rows.to(images.device)], self.label_logits.to(images), rate)
+        chosen = images[self.rows.to(images.device)]
+        return SyntheticSet(chosen, self.label_logits.to(chosen), rate)
 
 
 def random_start(observed: Tensor, classes: int, ipc: int, generator: torch.Generator, learnable: bool) -> Selection:
@@ -47,7 +49,7 @@ def random_start(observed: Tensor, classes: int, ipc: int, generator: torch.Gene
 
 @torch.no_grad()
 def selected_start(
-    network: Network, finals: Tensor, images: Tensor, observed: Tensor, ipc: int, generator: torch.Generator
+    network: Network, finals: Tensor, images: Images, observed: Tensor, ipc: int, generator: torch.Generator
 ) -> Selection:
     """Choose images whose observed label the teachers predict, and label them with the mean logits of those that do.
 
@@ -86,11 +88,11 @@ def _permuted(observed: Tensor, classes: int, ipc: int, generator: torch.Generat
     return orders
 
 
-def _logits(network: Network, parameters: Tensor, images: Tensor, rows: Tensor) -> Tensor:
+def _logits(network: Network, parameters: Tensor, images: Images, rows: Tensor) -> Tensor:
     return network(parameters, images[rows.to(images.device)]).cpu()
 
 
-def _predicted(network: Network, finals: Tensor, images: Tensor, label: int, order: Tensor, ipc: int) -> Tensor:
+def _predicted(network: Network, finals: Tensor, images: Images, label: int, order: Tensor, ipc: int) -> Tensor:
     """Up to `ipc` rows of `order` that a teacher predicts as `label`, teacher after teacher, none twice."""
     found: list[Tensor] = []
     for parameters in finals:
@@ -106,7 +108,7 @@ def _predicted(network: Network, finals: Tensor, images: Tensor, label: int, ord
 
 
 def _likeliest(
-    network: Network, finals: Tensor, images: Tensor, label: int, order: Tensor, taken: Tensor, count: int
+    network: Network, finals: Tensor, images: Images, label: int, order: Tensor, taken: Tensor, count: int
 ) -> Tensor:
     """The `count` rows of `order` outside `taken` of highest mean probability of `label`; the earlier of equals."""
     order = order[~torch.isin(order, taken)]

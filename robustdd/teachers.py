@@ -11,6 +11,7 @@ from torch import Tensor
 from robustdd.consistency import consistency
 from robustdd.convnet import ConvNet
 from robustdd.params import Neighbours, Teachers
+from robustdd.pixels import Images
 from robustdd.progress import Listener, Progress, silence
 from robustdd.rng import generator
 from robustdd.training import Optimizer, Trained, require_finite, train_epoch
@@ -36,7 +37,7 @@ class Teacher:
 
 def train_teacher(
     network: ConvNet,
-    images: Tensor,
+    images: Images,
     observed: Tensor,
     static: Tensor,
     blend_maximum: float,
@@ -63,7 +64,7 @@ def train_teacher(
     for epoch in range(len(teacher.losses), params.epochs):
         share = blend(epoch, params.warmup_share * params.epochs, blend_maximum)
         dynamic = consistency(network, state.parameters, images, observed, neighbours) if share > 0 else None
-        weights = _weights(static.to(images.device), dynamic, share, normalise).to(images)
+        weights = _weights(static.to(images.device), dynamic, share, normalise).to(images.device, images.dtype)
         order = generator("teacher", params.seed, index, "epoch", epoch)
         batches = (params.batch_size, params.augment, order)
         state, loss = train_epoch(network, state, images, observed, weights, optimizer, *batches)
@@ -86,7 +87,7 @@ def _weights(static: Tensor, dynamic: Tensor | None, share: float, normalise: bo
 
 
 def _begin(
-    network: ConvNet, images: Tensor, params: Teachers, index: int, checkpoints: Checkpoints | None
+    network: ConvNet, images: Images, params: Teachers, index: int, checkpoints: Checkpoints | None
 ) -> tuple[Teacher, Trained]:
     """The teacher as far as it has been trained, and the state to go on from."""
     found = None if checkpoints is None else checkpoints.latest()

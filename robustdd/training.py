@@ -15,6 +15,7 @@ from robustdd import gsam
 from robustdd.augment import draw
 from robustdd.errors import Diverged, UserError
 from robustdd.params import Teachers
+from robustdd.pixels import Images, batches
 
 Network = Callable[[Tensor, Tensor], Tensor]
 """(parameters [P], images [n, channels, height, width]) -> logits [n, C]."""
@@ -106,7 +107,7 @@ def _step(
 def train_epoch(
     network: Network,
     state: Trained,
-    images: Tensor,
+    images: Images,
     labels: Tensor,
     weights: Tensor | None,
     optimizer: Optimizer,
@@ -141,11 +142,11 @@ def require_finite(state: Trained, loss: float, place: str) -> None:
 
 
 @torch.no_grad()
-def predict(network: Network, parameters: Tensor, images: Tensor, batch_size: int = 1024) -> Tensor:
+def predict(network: Network, parameters: Tensor, images: Images, batch_size: int = 1024) -> Tensor:
     """Logits [n, C] of images, without augmentation or gradient."""
-    return torch.cat([network(parameters, batch) for batch in torch.split(images, batch_size)])
+    return torch.cat([network(parameters, batch) for batch in batches(images, batch_size)])
 
 
-def accuracy(network: Network, parameters: Tensor, images: Tensor, labels: Tensor) -> float:
+def accuracy(network: Network, parameters: Tensor, images: Images, labels: Tensor) -> float:
     """Share, 0 to 1, of images whose highest logit is at the label; labels int64 [n]."""
     return float((predict(network, parameters, images).argmax(1) == labels).double().mean())

@@ -47,6 +47,10 @@ class Whitening:
             images[rows] = _product(chunk.float(), inverse) + mean
         return images
 
+    def on(self, device: torch.device) -> Whitening:
+        """The same map in float32 on a device, so that many small calls need not move and round it each time."""
+        return Whitening(*(part.to(device, torch.float32) for part in self.tensors().values()))
+
     def tensors(self) -> dict[str, Tensor]:
         """What a file must hold for `from_tensors`, all float64."""
         return {"mean": self.mean, "matrix": self.matrix, "inverse": self.inverse}

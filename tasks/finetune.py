@@ -13,6 +13,7 @@ from robustdd.artifacts import verify
 from robustdd.errors import RobustddError
 from robustdd.finetune import clean_target
 from robustdd.params import Study
+from robustdd.pixels import part
 from robustdd.progress import Progress
 from tasks.caching import cached_task
 from tasks.layout import Layout
@@ -56,7 +57,7 @@ def finetune(unit: Unit, work: Work) -> Made:
     """Clean target of every start epoch of one teacher; those that an earlier run made are kept."""
     data, params, index = training_images(unit), unit.params, unit.params["index"]
     chosen = column(read_table(unit.path("reliability", "reliability.parquet")), "in_subset").to(data.images.device)
-    images, observed = data.images[chosen], data.observed[chosen]
+    images, observed = part(data.images, chosen), data.observed[chosen]
     network = network_for(params["network"], data.images, len(class_names(unit)))
     targets = _made_before(unit)
     with safe_open(unit.path("teacher", f"teacher-{index:03d}.safetensors"), "pt") as file:

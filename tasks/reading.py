@@ -15,6 +15,7 @@ from torch import Tensor
 from robustdd.convnet import ConvNet
 from robustdd.devices import resolve
 from robustdd.params import Network, Study
+from robustdd.pixels import Images, whitened
 from robustdd.whitening import Whitening
 from tasks.layout import Layout
 from tasks.units import Input, Unit
@@ -22,9 +23,9 @@ from tasks.units import Input, Unit
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Whitened images float32 [n, channels, height, width] with observed labels int64 [n], on the unit's device."""
+    """Whitened images [n, channels, height, width] with observed labels int64 [n], on the unit's device."""
 
-    images: Tensor
+    images: Images
     observed: Tensor
     ids: tuple[str, ...]
     clean: Tensor | None
@@ -66,14 +67,14 @@ def _labelled_images(unit: Unit, *, holdout: bool) -> LabelledImages:
     ids = table["id"].to_pylist()
     images, clean = load_file(unit.path("train", "train.safetensors"))["images"][rows], known_column(table, "clean")
     return LabelledImages(
-        images=whitening(unit).apply(images).to(device),
+        images=whitened(images, whitening(unit), device),
         observed=column(table, "observed")[rows].to(device),
         ids=tuple(ids[row] for row in rows),
         clean=None if clean is None else clean[rows].to(device),
     )
 
 
-def test_images(unit: Unit) -> tuple[Tensor, Tensor]:
+def test_images(unit: Unit) -> tuple[Images, Tensor]:
     """Whitened test images and their labels; `evaluate` and `train-full` alone have the input `test`.
 
     Where the data set has none, the noisy hold-out takes their place.
@@ -83,7 +84,7 @@ def test_images(unit: Unit) -> tuple[Tensor, Tensor]:
         return apart.images, apart.observed
     device = resolve(unit.params["device"])
     tensors = load_file(unit.path("test", "test.safetensors"))
-    return whitening(unit).apply(tensors["images"]).to(device), tensors["labels"].to(device)
+    return whitened(tensors["images"], whitening(unit), device), tensors["labels"].to(device)
 
 
 def whitening(unit: Unit) -> Whitening:
@@ -96,7 +97,7 @@ def class_names(unit: Unit) -> tuple[str, ...]:
     return tuple(json.loads(unit.path("train", "classes.json").read_bytes()))
 
 
-def network_for(size: Network, images: Tensor, classes: int) -> ConvNet:
+def network_for(size: Network, images: Images, classes: int) -> ConvNet:
     """The ConvNet that takes these images [n, channels, height, width]."""
     _, channels, height, width = images.shape
     return ConvNet(channels, (height, width), classes, size.width, size.depth)

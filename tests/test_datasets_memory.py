@@ -31,6 +31,8 @@ images = source.train().images
 print(peak() - before, images.numel())
 """
 WHITEN = """
+from robustdd import pixels
+pixels.FLOAT_BYTES = int(sys.argv[2])
 from tasks.layout import Layout
 from tasks.reading import training_images
 from tasks.units import Input, Unit
@@ -38,7 +40,7 @@ inputs = {name: Input(Path(sys.argv[1]), name) for name in ("train", "labels", "
 unit = Unit("x", Layout(Path(sys.argv[1])).place("x", "y"), "x", {"device": "cpu"}, inputs)
 before = peak()
 images = training_images(unit).images
-print(peak() - before, images.numel())
+print(peak() - before, images.shape.numel())
 """
 
 pytestmark = pytest.mark.skipif(
@@ -46,10 +48,10 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def grown(code: str, folder: Path) -> tuple[int, int]:
+def grown(code: str, folder: Path, *arguments: object) -> tuple[int, int]:
     """Bytes by which the peak of a fresh process grows over its imports, and the number of values it made."""
     root = Path(__file__).resolve().parent.parent
-    command = (sys.executable, "-c", PEAK + code, str(folder))
+    command = (sys.executable, "-c", PEAK + code, str(folder), *map(str, arguments))
     done = subprocess.run(command, capture_output=True, text=True, cwd=root, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     growth, values = map(int, done.stdout.split())
@@ -67,14 +69,27 @@ def test_images_are_read_without_a_second_copy(tmp_path: Path) -> None:
     assert values < growth < values * 1.25 + 20 * MEGA
 
 
-def test_a_stage_holds_the_training_images_once_as_floats(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def thirty_thousand(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The inputs of a unit with 30,000 training images of 32 x 32 pixels."""
+    tmp_path = tmp_path_factory.mktemp("many")
     images = torch.randint(256, (30_000, 3, 32, 32), dtype=torch.uint8)
     save_file({"images": images}, tmp_path / "train.safetensors")
     save_file(fit(images[:100], "standard", 0.0).tensors(), tmp_path / "whitening.safetensors")
     labels = torch.zeros(len(images), dtype=torch.int64)
     columns = {"id": [str(row) for row in range(len(images))], "observed": labels, "holdout": labels == 1}
     (tmp_path / "labels.parquet").write_bytes(parquet(**columns))
-    growth, values = grown(WHITEN, tmp_path)
-    assert values == images.numel()
+    return tmp_path
+
+
+def test_a_stage_holds_the_training_images_once_as_floats(thirty_thousand: Path) -> None:
+    growth, values = grown(WHITEN, thirty_thousand, 2**40)
+    assert values == 30_000 * 3 * 32 * 32
     # Floats once, bytes as they lie in the file and again without the hold-out; a second float copy would be 4 more.
     assert 4 * values < growth < 7 * values
+
+
+def test_images_whose_floats_would_be_too_many_stay_bytes(thirty_thousand: Path) -> None:
+    growth, values = grown(WHITEN, thirty_thousand, 4 * 30_000 * 3 * 32 * 32 - 1)
+    # Bytes as they lie in the file and again without the hold-out, and not one float of each.
+    assert growth < 3 * values

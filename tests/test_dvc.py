@@ -18,15 +18,13 @@ from robustdd.artifacts import read_manifest
 from robustdd.errors import UserError
 from robustdd.params import Study
 from robustdd.study import load_study
-from tasks.code import closure
 from tasks.layout import Layout
 from tasks.units import Unit, input_digests, plain
+from tests.code_deps import code_of, rewritten
 from tests.dvc_project import Resolved, resolved, stages_of_dvc
 from tests.pipeline import CODE, all_units, stages
 from tests.studies import CELL, PLAIN, SGR, tiny_study
 
-BESIDE_MODULES = {"report": {"robustdd/templates/report.html"}}
-"""Files that a stage reads from the code without importing them."""
 REFERENCES = {"dataset", "cell", "view", "recipe", "forgetting", "reliability", "finetune", "full"}
 """Keys whose values are ids: what they lead to is tracked by the artifacts that are read through them."""
 
@@ -42,13 +40,16 @@ def test_dvc_yaml_has_the_stages_of_the_code() -> None:
 def test_a_stage_depends_on_the_code_that_it_reaches(stage: str) -> None:
     written = stages_of_dvc()[stage]
     deps = [dep.removeprefix("${root}/") for dep in written.get("do", written)["deps"] if dep.startswith("${root}/")]
-    reached = closure(f"tasks.{stage.replace('-', '_')}").values()
-    expected = {"robustdd/params.py", *(str(path.relative_to(CODE)) for path in reached)}
-    expected |= BESIDE_MODULES.get(stage, set())
-    missing, superfluous = sorted(expected - set(deps)), sorted(set(deps) - expected)
-    paste = "\n".join(f"        - ${{root}}/{name}" for name in sorted(expected))
-    assert not missing and not superfluous, f"missing {missing}, superfluous {superfluous}; the code deps are\n{paste}"
+    expected = code_of(stage)
+    missing, superfluous = sorted(set(expected) - set(deps)), sorted(set(deps) - set(expected))
+    assert not missing and not superfluous, f"{missing=}, {superfluous=}: run `python -m tests.code_deps`"
     assert deps == sorted(deps) and all((CODE / dep).is_file() for dep in deps)
+
+
+def test_the_code_can_be_written_into_dvc_yaml() -> None:
+    text = (CODE / "dvc.yaml").read_text(encoding="utf-8")
+    without = "\n".join(line for line in text.splitlines() if "/gsam.py" not in line) + "\n"
+    assert without != text and rewritten(without) == rewritten(text) == text
 
 
 def instances() -> dict[tuple[str, str], Resolved]:
