@@ -9,12 +9,14 @@ export PATH := $(VENV)/bin:$(PATH)
 include env.mk
 INSTALLED := $(VENV)/.installed-$(FLAVOUR)-$(shell cat locks/$(FLAVOUR).txt pyproject.toml | cksum | cut -d' ' -f1)
 
-.PHONY: help repro test lint setup lock ui clean
+.PHONY: help repro pull release-artifacts test soak lint setup lock ui clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make repro     set up, build the demo study with dvc and print its result table"
+	@echo "make pull      set up and fetch what of the demo is released with this commit, instead of computing it"
 	@echo "make test      set up and run the whole test suite"
+	@echo "make soak      set up and run the long tests; writes results/soak.json"
 	@echo "make lint      format, lint, types and layers alone"
 	@echo "make ui        Prefect server and UI on http://127.0.0.1:$(UI_PORT)"
 	@echo "make lock      resolve pyproject.toml anew into locks/"
@@ -36,8 +38,19 @@ repro: setup
 	@python -m robustdd table $(STUDY)
 	@echo "report: $(abspath $(STUDY))/data/report.html"
 
+pull: setup
+	@python -m tasks.released pull $(STUDY)
+	@python -m robustdd verify $(STUDY)
+
+# At a release alone: brings the demo up to date and puts what fits of it beside the code. Nothing is committed.
+release-artifacts: repro
+	@python -m tasks.released push $(STUDY)
+
 test: setup lint
 	@python -m pytest -q -n 2 --cov=robustdd --cov-report=term:skip-covered
+
+soak: setup
+	@python -m pytest -q -m soak --timeout=3600 -p tests.soak_record
 
 lint: setup
 	@ruff format --check --quiet .
