@@ -16,6 +16,7 @@ __all__ = [
     "Study",
     "cell_of_view",
     "dataset_of_cell",
+    "ids_of_stages",
     "load_study",
     "look_up",
     "params_of",
@@ -77,22 +78,33 @@ def require_id(study: Study, stage: str, ident: str) -> None:
     """Raise UserError unless the stage of that name runs for `ident` in this study."""
     if not is_id(ident):
         raise UserError(one_line(f"id {ident!r} is not allowed; expected a-z, 0-9 and '-', at most 61"))
-    tables: dict[str, tuple[str, Collection[str]]] = {
-        "images": ("dataset", study.datasets),
-        "labels": ("cell", study.cells),
-        "forgetting": ("cell of grid.forgetting", study.grid.forgetting),
-        "teachers": ("view", study.views),
-        "consistency": ("view of grid.reliability", study.grid.reliability),
-        "subset": ("view of grid.reliability", study.grid.reliability),
-        "finetune": ("view of grid.finetune", study.grid.finetune),
-        "distill": ("row", study.rows),
-        "evaluate": ("row", study.rows),
-        "train-full": ("cell of grid.full", study.grid.full),
-        "report": ("report", (ident,)),
-    }
+    tables = {**_tables(study), "report": ("report", (ident,))}
     kind, known = look_up(tables, "stage", stage)
     if ident not in known:
         raise UserError(one_line(unknown(kind, ident, known)))
+
+
+def ids_of_stages(study: Study) -> dict[str, Collection[str]]:
+    """The ids that each stage runs for in this study, by the stage's name, in an order in which they can run."""
+    return {stage: ids for stage, (_, ids) in _tables(study).items()}
+
+
+def _tables(study: Study) -> dict[str, tuple[str, Collection[str]]]:
+    """What an id of a stage is called, and which ones there are."""
+    grid = study.grid
+    return {
+        "images": ("dataset", study.datasets),
+        "labels": ("cell", study.cells),
+        "forgetting": ("cell of grid.forgetting", grid.forgetting),
+        "teachers": ("view", study.views),
+        "consistency": ("view of grid.reliability", grid.reliability),
+        "subset": ("view of grid.reliability", grid.reliability),
+        "finetune": ("view of grid.finetune", grid.finetune),
+        "distill": ("row", study.rows),
+        "train-full": ("cell of grid.full", grid.full),
+        "evaluate": ("row", study.rows),
+        "report": ("report", (study.name,)),
+    }
 
 
 def params_of(section: Any) -> Any:

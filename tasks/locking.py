@@ -1,34 +1,7 @@
-"""One writer a folder: an OS lock that the system frees when its holder dies."""
+"""The lock of a stage's only writer, from the core: `python -m robustdd prune` takes it, too."""
 
 from __future__ import annotations
 
-import fcntl
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from robustdd.locking import only_writer
 
-from robustdd.errors import RobustddError
-
-
-@contextmanager
-def only_writer(path: Path) -> Iterator[None]:
-    """Hold the lock file `path`; RobustddError names the process that holds it already.
-
-    DVC's child can outlive DVC, and a second `dvc repro` would then write into the same folder.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            holder = file.read().strip() or "unknown"
-            raise RobustddError(
-                f"{path.name}: another run (pid {holder}) is writing this stage; wait for it or stop it: kill {holder}"
-            ) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
-        file.truncate(0)
+__all__ = ["only_writer"]

@@ -11,7 +11,7 @@ import typer
 
 from robustdd.errors import RobustddError
 
-COMMANDS = ("check", "verify", "table", "export")
+COMMANDS = ("check", "plan", "verify", "prune", "table", "export")
 """Each is the function of that name in the module of that name."""
 
 

@@ -1,0 +1,47 @@
+"""`python -m robustdd prune`: frees what no study needs any more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from robustdd.pruning import Needless, free, needless
+
+GC = "DVC keeps copies until `dvc gc --workspace`, which goes by the dvc.lock and dvc.yaml files of the whole checkout"
+
+
+def prune(
+    folder: Annotated[Path, typer.Argument(metavar="STUDY", help="Folder of the study's params.yaml.")] = Path(),
+    yes: Annotated[bool, typer.Option("--yes", help="Remove it; without this it is only listed.")] = False,
+) -> None:
+    """List what lies in STUDY and no study needs: artifacts of ids that none names, checkpoints of finished tasks."""
+    found = needless(folder)
+    if not found:
+        typer.echo(f"{folder}: nothing is needless")
+        return
+    _print(found)
+    total = sum(item.size for item in found)
+    if not yes:
+        typer.echo(f"nothing is removed; --yes removes these {_megabytes(total)}. {GC}")
+        return
+    typer.echo(f"removed, {_megabytes(free(folder, found))} freed. {GC}")
+
+
+def _print(found: Sequence[Needless]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD)
+    for title in ("MB", "path", "why"):
+        table.add_column(title, justify="right" if title == "MB" else "left", overflow="fold")
+    for item in found:
+        table.add_row(f"{item.size / 1e6:.1f}", str(item.path), item.why)
+    Console(highlight=False, soft_wrap=True).print(table)
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:.1f} MB"
