@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from tasks import caching
-from tests.pipeline import built_once, run_all
+from tests.dvc_project import FILE, STAGES, dvc, make_project, small_study
+from tests.pipeline import built_once, held, run_all
 from tests.studies import write_study
 
 
@@ -37,3 +38,22 @@ def study(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the built study to change, where no other study can lend it an artifact."""
     monkeypatch.setattr(caching, "ROOT", tmp_path / "elsewhere")
     return Path(shutil.copytree(built, tmp_path / "studies" / "tiny"))
+
+
+@pytest.fixture(scope="session")
+def project(shared: Path) -> Path:
+    """The small study, made by `dvc repro` in a repository of its own; read only."""
+
+    def build(folder: Path) -> None:
+        make_project(folder, small_study())
+        said = dvc(folder, "repro", FILE)
+        assert said.count("executed, 0 cached") == STAGES, said
+
+    return built_once(shared / "dvc" / "project", build)
+
+
+@pytest.fixture
+def copied(project: Path, tmp_path: Path) -> Path:
+    """A copy of it to change."""
+    with held(project.with_name("in-use")):
+        return Path(shutil.copytree(project, tmp_path / "project", symlinks=True))

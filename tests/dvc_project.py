@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,20 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from tests.pipeline import CODE, environment
-from tests.studies import write_study
+from tests.studies import CELL, SGR, tiny_study, write_study
 
 STUDY = "studies/tiny"
+FILE = f"{STUDY}/dvc.yaml"
+OURS, RANDOM = f"{CELL}-ours-ipc1-s0", f"{CELL}-random-ipc1-s0"
+STAGES = 13
+"""How many stages DVC runs for the small study."""
+
+
+def small_study() -> dict[str, Any]:
+    """The tiny study with one view and two rows: every kind of stage, each once or twice."""
+    params = tiny_study()
+    rows = {RANDOM: {**params["rows"][RANDOM], "view": SGR}, OURS: params["rows"][OURS]}
+    return {**params, "views": {SGR: params["views"][SGR]}, "rows": rows}
 
 
 @dataclass(frozen=True)
@@ -81,15 +93,27 @@ def make_project(folder: Path, study: dict[str, Any]) -> Path:
     folder.mkdir(parents=True)
     for name in ("robustdd", "tasks", "flows"):
         shutil.copytree(CODE / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("dvc.yaml", "params.yaml", ".gitignore", ".dvcignore", ".dvc/config"):
+    for name in ("dvc.yaml", "params.yaml", ".gitignore", ".dvcignore", ".dvc/config", ".dvc/.gitignore"):
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copyfile(CODE / name, folder / name)
     write_study(folder / STUDY, study)
     (folder / STUDY / "dvc.yaml").symlink_to("../../dvc.yaml")
-    identity = ("-c", "user.name=tester", "-c", "user.email=tester@localhost")
-    for command in (("init", "-q"), ("add", "-A"), (*identity, "commit", "-q", "-m", "a study")):
-        subprocess.run(("git", *command), cwd=folder, env=project_environment(folder), check=True, capture_output=True)
+    git(folder, "init", "-q")
+    commit_all(folder, "a study")
     return folder
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """What `git ARGUMENTS` says."""
+    env = project_environment(folder)
+    done = subprocess.run(("git", *arguments), cwd=folder, env=env, check=True, capture_output=True, text=True)
+    return done.stdout
+
+
+def commit_all(folder: Path, message: str) -> None:
+    """Commit what git does not ignore."""
+    git(folder, "add", "-A")
+    git(folder, "-c", "user.name=tester", "-c", "user.email=tester@localhost", "commit", "-q", "-m", message)
 
 
 def project_environment(folder: Path) -> dict[str, str]:
@@ -97,14 +121,23 @@ def project_environment(folder: Path) -> dict[str, str]:
     home = folder.with_name(f"{folder.name}-home")
     home.mkdir(exist_ok=True)
     own = {name: str(home) for name in ("HOME", "DVC_SITE_CACHE_DIR", "DVC_GLOBAL_CONFIG_DIR", "DVC_SYSTEM_CONFIG_DIR")}
-    git = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"}
-    return environment(home, PYTHONPATH=str(folder), DVC_NO_ANALYTICS="1", **own, **git)
+    settings = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"}
+    return environment(home, PYTHONPATH=str(folder), DVC_NO_ANALYTICS="1", **own, **settings)
 
 
-def dvc(folder: Path, *arguments: str, code: int = 0) -> str:
-    """What `dvc ARGUMENTS` says; it must end with exit code `code`."""
-    done = subprocess.run(
-        ("dvc", *arguments), cwd=folder, env=project_environment(folder), capture_output=True, text=True, check=False
-    )
+def dvc(folder: Path, *arguments: str, code: int = 0, **more: str) -> str:
+    """What `dvc ARGUMENTS` says, with `more` in its environment; it must end with exit code `code`."""
+    return said_by(folder, "dvc", *arguments, code=code, **more)
+
+
+def python(folder: Path, *arguments: str, code: int = 0, **more: str) -> str:
+    """What `python ARGUMENTS` says there."""
+    return said_by(folder, sys.executable, *arguments, code=code, **more)
+
+
+def said_by(folder: Path, *command: str, code: int = 0, **more: str) -> str:
+    """Both outputs of a command in the project, which must end with exit code `code`."""
+    env = {**project_environment(folder), **more}
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr

@@ -1,0 +1,153 @@
+"""Every line of the table in docs/cache.md, by doing what it says to a built study."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from tasks import caching
+from tasks.caching import Outcome
+from tests.cache_matrix import DOCUMENT, MATRIX, written
+from tests.dvc_project import FILE, STUDY, dvc
+from tests.pipeline import Ran, bits, call, change, changed, environment, executed, flip, run, run_all
+from tests.studies import CELL, PLAIN, SGR, tiny_study
+from tests.test_adoption import twin
+
+__all__ = ["twin"]
+ROWS = list(tiny_study()["rows"])
+OURS = f"{CELL}-ours-ipc1-s0"
+ONE_OF_EACH = {
+    "images digits test": "test.safetensors",
+    f"labels {CELL} labels": "labels.parquet",
+    f"forgetting {CELL} half-s0-ab": "half-s0-ab.parquet",
+    f"teachers {SGR} teacher-001": "teacher-001.safetensors",
+    f"consistency {SGR} consistency-000": "consistency-000.parquet",
+    f"subset {SGR} reliability": "reliability.parquet",
+    f"finetune {SGR} clean-target-001": "clean-target-001.safetensors",
+    f"distill {OURS} distilled": "saved.safetensors",
+    f"train-full {CELL} seed-1": "seed-1.json",
+    f"evaluate {OURS} seed-0": "seed-0.json",
+}
+
+
+def counts(ran: Ran | Sequence[Outcome]) -> tuple[int, int]:
+    """Executed and cached tasks."""
+    every = [one for outcomes in ran.values() for one in outcomes] if isinstance(ran, dict) else list(ran)
+    cached = sum(one.cached for one in every)
+    return len(every) - cached, cached
+
+
+def told(name: str) -> tuple[int, int]:
+    return MATRIX[name].executed, MATRIX[name].cached
+
+
+def everything(study: Path) -> Ran:
+    return run_all(study, but=("report",))
+
+
+def test_the_document_holds_the_table() -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    assert written(text) == text, "run `python -m tests.cache_matrix`"
+
+
+def test_nothing_runs_again(study: Path) -> None:
+    assert counts(everything(study)) == told("nothing")
+
+
+@pytest.mark.parametrize(("name", "harm"), [("deleted", Path.unlink), ("tampered", flip)])
+def test_a_harmed_file_runs_its_own_task_alone(study: Path, name: str, harm: Callable[[Path], None]) -> None:
+    before = bits(study)
+    for unit, file in ONE_OF_EACH.items():
+        harm(study / "data" / "/".join(unit.split()[:2]) / file)
+    ran = everything(study)
+    assert executed(ran) == set(ONE_OF_EACH) and counts(ran) == told(name) and bits(study) == before
+
+
+def test_what_is_new_runs_and_what_is_gone_is_pruned(study: Path) -> None:
+    before = bits(study)
+    change(study, changed("evaluate", "seeds", to=[0, 1, 2]))
+    ran = everything(study)
+    assert executed(ran) == {f"evaluate {row} {unit}" for row in ROWS for unit in ("seed-2", "accuracy")}
+    assert counts(ran) == told("seed")
+    change(study, tiny_study())
+    assert counts(everything(study)) == told("no seed") and bits(study) == before
+    params, row = tiny_study(), f"{CELL}-ours-ipc1-s1"
+    params["rows"][row] = {**params["rows"][OURS], "seed": 1}
+    change(study, params)
+    ran = everything(study)
+    assert all(row in unit for unit in executed(ran)) and counts(ran) == told("row")
+    change(study, tiny_study())
+    assert counts(everything(study)) == told("no row")
+
+
+def test_teachers_whose_blend_changed_train_again(study: Path) -> None:
+    for name, count in (("more teachers", 3), ("fewer teachers", 2)):
+        change(study, changed("teachers", "num_teachers", to=count))
+        ran = {("teachers", view): run(study, "teachers", view) for view in (PLAIN, SGR)}
+        assert counts(ran) == told(name)
+        assert len(list((study / "data/teachers" / PLAIN).glob("*.safetensors"))) == count
+
+
+def test_a_second_study_trains_nothing(study: Path, twin: Path) -> None:
+    shutil.rmtree(twin / "data")
+    assert counts(everything(twin)) == told("twin")
+    assert bits(twin) == {name: sha for name, sha in bits(study).items() if not name.startswith("report/")}
+
+
+@pytest.mark.timeout(600)
+def test_code_that_is_edited_mid_run_is_not_recorded(copied: Path) -> None:
+    lock, code = copied / STUDY / "dvc.lock", copied / "tasks/labels.py"
+    text, before = code.read_text(), lock.read_bytes()
+    code.write_text(f"# A remark.\n{text}")
+    assert counted(dvc(copied, "repro", f"{FILE}:labels@{CELL}")) == told("comment")
+    after_comment = lock.read_bytes()
+    assert after_comment != before
+    edit = "    from pathlib import Path\n    Path(__file__).write_text(Path(__file__).read_text() + 'EDITED = 1\\n')\n"
+    head = "    noise: Noise = unit.params"
+    made_it = text.replace(head, edit + head)
+    code.write_text(made_it)
+    said = dvc(copied, "repro", f"{FILE}:labels@{CELL}", code=MID_RUN_EXIT)
+    assert "its code changed while it ran" in said and told("mid-run") == (1, 0)
+    assert lock.read_bytes() == after_comment and code.read_text() != made_it
+    code.write_text(made_it)
+    assert counted(dvc(copied, "repro", f"{FILE}:labels@{CELL}")) == told("restored")
+
+
+MID_RUN_EXIT = 255
+
+
+def counted(said: str) -> tuple[int, int]:
+    """The counts that one stage tells."""
+    words = next(line for line in said.splitlines() if " executed, " in line).split()
+    return int(words[words.index("executed,") - 1]), int(words[words.index("cached,") - 1])
+
+
+def test_a_killed_stage_goes_on_where_it_was(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    change(study, changed("teachers", "epochs", to=16))
+    whole = Path(shutil.copytree(study, tmp_path / "whole/studies/tiny"))
+    run(whole, "teachers", PLAIN)
+    folder = study / "data/teachers" / PLAIN
+    shutil.rmtree(folder)
+    env = environment(tmp_path / "home")
+    command = (sys.executable, "-m", "flows.stage", "teachers", PLAIN, "--workers", "1")
+    process = subprocess.Popen(command, cwd=study, env=env, stderr=subprocess.DEVNULL, start_new_session=True)
+    second = study / ".robustdd/checkpoints/teachers" / PLAIN / "teacher-001"
+    deadline = time.monotonic() + 120
+    while not list(second.glob("step-*[0-9]")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "it was over before it could be killed"
+    assert not (folder / "teacher-001.manifest.json").exists()
+    done = call(study, "teachers", PLAIN, "--workers", "1", env=env)
+    assert counted(done.stderr) == told("killed"), done.stderr
+    assert bits(study, "teachers") == bits(whole, "teachers")
+    monkeypatch.setattr(caching, "ROOT", tmp_path / "elsewhere")
+    assert not list((study / ".robustdd/checkpoints").rglob("step-*"))
