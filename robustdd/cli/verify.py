@@ -24,8 +24,26 @@ class _Counts:
 def verify(
     folder: Annotated[Path, typer.Argument(metavar="STUDY", help="Folder of the study's params.yaml.")] = Path(),
 ) -> None:
-    """Compare every file under STUDY/data with the sha256 of its manifest; exit 1 at the first that differs."""
+    """Compare every file under STUDY/data with the sha256 of its manifest; exit 1 at the first that differs.
+
+    What the study names and is not here at all is listed: it was not fetched, or a verified remote held another.
+    """
     _print(_verified(folder / "data"))
+    absent = _absent(folder)
+    if absent:
+        typer.echo(f"not here: {', '.join(absent)}; `dvc repro` makes them")
+
+
+def _absent(folder: Path) -> list[str]:
+    """Stages and ids of the study without any artifact."""
+    from robustdd.study import ids_of_stages, load_study
+
+    if not (folder / "params.yaml").is_file():
+        return []
+    places = [(stage, ident) for stage, ids in ids_of_stages(load_study(folder)).items() for ident in ids]
+    return [
+        f"{stage} {ident}" for stage, ident in places if not any((folder / "data" / stage / ident).glob(f"*{SUFFIX}"))
+    ]
 
 
 def _verified(data: Path) -> dict[str, _Counts]:
