@@ -19,10 +19,11 @@ UNFINISHED = re.compile(r"\b(TO" + "DO|FIX" + r"ME)\b")
 
 
 def project_files() -> list[Path]:
-    """Every file that git tracks, or all but the unmistakable rest where there is no git."""
+    """Every file that git tracks but artifacts, or all but the unmistakable rest where there is no git."""
     done = subprocess.run(["git", "-C", str(CODE), "ls-files", "-z"], capture_output=True, text=True, check=False)
     if done.returncode == 0 and done.stdout:
-        return [CODE / name for name in done.stdout.split("\0") if name and (CODE / name).is_file()]
+        ours = [name for name in done.stdout.split("\0") if name and not name.startswith(".dvc/released/")]
+        return [CODE / name for name in ours if (CODE / name).is_file()]
     return [path for package in (*PACKAGES, "tests") for path in (CODE / package).rglob("*.py")]
 
 
