@@ -71,7 +71,7 @@ def _remove(path: Path) -> None:
 
 
 def _used(study: Study, folder: Path) -> Ids:
-    root = folder / study.root
+    root = (folder / study.root).resolve()
     if not (root / "params.yaml").is_file():
         raise UserError(
             f"{folder / 'params.yaml'}: root: {study.root} holds no params.yaml; the other studies are not "

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,7 @@ import pytest
 from tasks import caching
 from tasks.caching import Outcome
 from tests.cache_matrix import DOCUMENT, MATRIX, written
-from tests.dvc_project import FILE, STUDY, dvc
+from tests.dvc_project import FILE, STUDY, dvc, project_environment
 from tests.pipeline import Ran, bits, call, change, changed, environment, executed, flip, run, run_all
 from tests.studies import CELL, PLAIN, SGR, tiny_study
 from tests.test_adoption import twin
@@ -151,3 +153,30 @@ def test_a_killed_stage_goes_on_where_it_was(study: Path, tmp_path: Path, monkey
     assert bits(study, "teachers") == bits(whole, "teachers")
     monkeypatch.setattr(caching, "ROOT", tmp_path / "elsewhere")
     assert not list((study / ".robustdd/checkpoints").rglob("step-*"))
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+def test_dvc_killed_with_all_that_it_started_goes_on(copied: Path) -> None:
+    """kill -9 of the process group at ten moments of a build, and then one that is let finish: the same bits."""
+    before, study = bits(copied / STUDY), copied / STUDY
+    shutil.rmtree(study / "data")
+    shutil.rmtree(copied / ".dvc/cache")
+    (study / "dvc.lock").unlink()
+    moments = random.Random(0)
+    for _ in range(10):
+        process = subprocess.Popen(
+            ("dvc", "repro", FILE),
+            cwd=copied,
+            env=project_environment(copied),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(moments.uniform(4, 20))
+        os.killpg(process.pid, signal.SIGKILL) if process.poll() is None else None
+        process.wait()
+    dvc(copied, "repro", FILE)
+    assert bits(study) == before and not list((study / ".robustdd/checkpoints").rglob("step-*"))
+    assert dvc(copied, "status", FILE).strip() == "Data and pipelines are up to date."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from robustdd.errors import RobustddError, UserError
 from tasks.released import DISPENSABLE, LIMIT, Out, fitting, outs_of
 from tests.dvc_project import FILE, OURS, STUDY, commit_all, dvc, git, python
-from tests.pipeline import CODE, bits, flip
+from tests.pipeline import CODE, bits, built_once, flip, held
 from tests.studies import SGR
 
 pytestmark = pytest.mark.timeout(600)
@@ -52,34 +53,50 @@ def test_a_lock_file_without_outs_is_told(tmp_path: Path, text: str) -> None:
         outs_of(tmp_path / "dvc.lock")
 
 
-@pytest.fixture
-def released(copied: Path) -> Path:
+@pytest.fixture(scope="session")
+def first_release(project: Path, shared: Path) -> Path:
     """A project that has released its study; teachers are left out, as if they were large."""
-    code = copied / "tasks/released.py"
-    size = sum(out.size for out in outs_of(copied / STUDY / "dvc.lock")) - 1
-    code.write_text(code.read_text().replace("LIMIT = 10_000_000", f"LIMIT = {size}"))
-    said = python(copied, "-m", "tasks.released", "push", STUDY)
-    assert "left out: teachers, " in said and "finetune" not in said and f"git add {RELEASED}" in said
-    changed = {line[3:] for line in git(copied, "status", "--porcelain").splitlines()}
-    assert changed == {"tasks/released.py", ".dvc/released/", f"{STUDY}/dvc.lock"}
-    git(copied, "add", RELEASED)
-    git(copied, "checkout", "--", "tasks/released.py")
-    (copied / STUDY / "dvc.lock").unlink()
-    commit_all(copied, "a release")
-    return copied
+
+    def build(folder: Path) -> None:
+        with held(project.with_name("in-use")):
+            shutil.copytree(project, folder, symlinks=True)
+        code = folder / "tasks/released.py"
+        size = sum(out.size for out in outs_of(folder / STUDY / "dvc.lock")) - 1
+        code.write_text(code.read_text().replace("LIMIT = 10_000_000", f"LIMIT = {size}"))
+        said = python(folder, "-m", "tasks.released", "push", STUDY)
+        assert "left out: teachers, " in said and "finetune" not in said and f"git add {RELEASED}" in said
+        changed = {line[3:] for line in git(folder, "status", "--porcelain").splitlines()}
+        assert changed == {"tasks/released.py", ".dvc/released/", f"{STUDY}/dvc.lock"}
+        git(folder, "add", RELEASED)
+        git(folder, "checkout", "--", "tasks/released.py")
+        (folder / STUDY / "dvc.lock").unlink()
+        commit_all(folder, "a release")
+
+    return built_once(shared / "dvc" / "released", build)
 
 
-def test_a_fresh_clone_gets_the_artifacts_and_runs_nothing(released: Path, tmp_path: Path) -> None:
-    clone = tmp_path / "clone"
-    git(released, "clone", "--quiet", str(released), str(clone))
+@pytest.fixture
+def released(first_release: Path, tmp_path: Path) -> Path:
+    """A copy of it to change."""
+    return Path(shutil.copytree(first_release, tmp_path / "released", symlinks=True))
+
+
+@pytest.fixture
+def clone(first_release: Path, tmp_path: Path) -> Path:
+    """A fresh clone of it."""
+    git(first_release, "clone", "--quiet", str(first_release), str(tmp_path / "clone"))
+    return tmp_path / "clone"
+
+
+def test_a_fresh_clone_gets_the_artifacts_and_runs_nothing(first_release: Path, clone: Path) -> None:
     said = python(clone, "-m", "tasks.released", "pull", STUDY)
     assert f"{STUDY}: fetched; not released: teachers" in said
-    made = {name: sha for name, sha in bits(released / STUDY).items() if not name.startswith("teachers/")}
+    made = {name: sha for name, sha in bits(first_release / STUDY).items() if not name.startswith("teachers/")}
     assert bits(clone / STUDY) == made and (clone / STUDY / "data/report.html").is_file()
     said = python(clone, "-m", "robustdd", "verify", STUDY)
     assert "all whole" in said and f"not here: teachers {SGR}; " in said
     assert "Running stage" not in dvc(clone, "repro", "--allow-missing", FILE)
-    assert OURS in python(clone, "-m", "robustdd", "table", STUDY)
+    assert OURS in python(clone, "-m", "robustdd", "table", STUDY, "--format", "csv")
     assert git(clone, "status", "--porcelain") == f"?? {STUDY}/dvc.lock\n"
     again = python(clone, "-m", "tasks.released", "pull", STUDY)
     assert "fetched" in again, "a second time is no mistake"
@@ -93,16 +110,14 @@ def test_a_study_of_ones_own_is_not_overwritten(released: Path) -> None:
     assert lock.read_text() == "mine"
 
 
-def test_a_harmed_object_is_not_delivered(released: Path, tmp_path: Path) -> None:
-    clone = tmp_path / "clone"
-    git(released, "clone", "--quiet", str(released), str(clone))
+def test_a_harmed_object_is_not_delivered(clone: Path) -> None:
     largest = max((clone / RELEASED).rglob("files/md5/*/*"), key=lambda path: path.stat().st_size)
     flip(largest)
     python(clone, "-m", "tasks.released", "pull", STUDY)
     assert "not here: " in python(clone, "-m", "robustdd", "verify", STUDY)
 
 
-def test_a_second_release_leaves_no_object_of_the_first(released: Path, tmp_path: Path) -> None:
+def test_a_second_release_leaves_no_object_of_the_first(released: Path) -> None:
     folder = released / RELEASED
     before = {path.name for path in folder.rglob("files/md5/*/*")}
     stray = folder / "files/md5/00/11223344556677889900aabbccddee"
@@ -117,8 +132,8 @@ def test_a_second_release_leaves_no_object_of_the_first(released: Path, tmp_path
     assert f"error: {STUDY}/dvc.yaml: is not up to date; run `dvc repro` on it first" in refused
 
 
-def test_nothing_is_released_of_a_study_that_was_not(copied: Path) -> None:
-    said = python(copied, "-m", "tasks.released", "pull", ".", code=2)
+def test_nothing_is_pulled_of_a_study_that_was_not_released(first_release: Path) -> None:
+    said = python(first_release, "-m", "tasks.released", "pull", ".", code=2)
     assert said == "error: .: nothing of it is released with this commit; build it with `dvc repro`\n"
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 from tests.pipeline import CODE, environment
 
 TESTS = """
 import pytest
-from tests.soak_record import SoakRecord
 
 def test_short(): raise AssertionError("not asked for")
 
@@ -59,6 +59,8 @@ def test_the_record_tells_every_long_test_and_no_other(tmp_path: Path) -> None:
     assert record["seconds"] >= 0 and len(record["date"]) == 25 and record["commit"]
 
 
-def test_without_being_asked_for_a_long_test_does_not_run(tmp_path: Path) -> None:
-    done = pytest_in(tmp_path)
-    assert "1 failed, 3 deselected" in done.stdout and "not asked for" in done.stdout
+def test_a_long_test_runs_only_when_asked_for() -> None:
+    options = tomllib.loads((CODE / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["addopts"]
+    rules = (CODE / "Makefile").read_text()
+    assert "-m 'not soak'" in options
+    assert "pytest -q -m soak --timeout=3600 -p tests.soak_record" in rules and rules.count("-m soak") == 1

@@ -31,16 +31,8 @@ def prune(
 
 
 def _print(found: Sequence[Needless]) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=SIMPLE_HEAD)
-    for title in ("MB", "path", "why"):
-        table.add_column(title, justify="right" if title == "MB" else "left", overflow="fold")
     for item in found:
-        table.add_row(f"{item.size / 1e6:.1f}", str(item.path), item.why)
-    Console(highlight=False, soft_wrap=True).print(table)
+        typer.echo(f"{_megabytes(item.size):>12}  {item.path}  ({item.why})")
 
 
 def _megabytes(count: int) -> str:
