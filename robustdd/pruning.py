@@ -85,9 +85,10 @@ def _used(study: Study, folder: Path) -> Ids:
 
 def _artifacts(layout: Layout, used: Ids) -> Iterator[Needless]:
     for stage in used:
-        for path in _folders(layout.artifact(stage, "")):
-            if path.name not in used[stage]:
-                yield _item(path, stage, path.name, "no study names it")
+        for parent in (layout.artifact(stage, ""), layout.made(layout.place(stage, ""))):
+            for path in _folders(parent):
+                if path.name not in used[stage]:
+                    yield _item(path, stage, path.name, "no study names it")
 
 
 def _records(layout: Layout, used: Ids) -> Iterator[Needless]:
