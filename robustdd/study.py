@@ -31,13 +31,17 @@ T = TypeVar("T")
 def load_study(folder: Path) -> Study:
     """The study of folder/params.yaml, read as DVC reads it, every key checked and the whole checked for sense.
 
-    Raises UserError in one line: file, key, what is wrong and what was expected.
+    Raises UserError in one line: file, key, what is wrong and what was expected; or a dvc.yaml that is not the code's.
     """
     path = folder / "params.yaml"
     study = read_study(path)
     problem = first_problem(study)
     if problem is not None:
         raise UserError(one_line(f"{path}: {problem}"))
+    own, template = folder / "dvc.yaml", folder / study.root / "dvc.yaml"
+    if own.is_file() and template.is_file() and own.read_bytes() != template.read_bytes():
+        link = f"{study.root}/dvc.yaml"
+        raise UserError(one_line(f"{own}: is not {link}, whose stages serve every study; link it: ln -sf {link} {own}"))
     return study
 
 

@@ -96,6 +96,12 @@ def test_a_study_holds_every_key_that_dvc_asks_for(folder: Path) -> None:
     assert reads - made <= {f"data/{stage}" for stage in STAGES}
 
 
+def test_every_folder_of_studies_is_a_study_with_a_link_to_the_one_template() -> None:
+    for folder in sorted(path for path in (CODE / "studies").iterdir() if path.is_dir()):
+        assert (folder / "params.yaml").is_file() and (folder / "dvc.yaml").is_symlink(), folder.name
+        assert (folder / "dvc.yaml").readlink() == Path("../../dvc.yaml")
+
+
 def within(path: Path, deps: tuple[str, ...], root: Path) -> bool:
     own = path.relative_to(root)
     return any(Path(dep) in (own, *own.parents) for dep in deps)

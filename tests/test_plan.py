@@ -224,7 +224,7 @@ def test_only_a_like_device_is_taken() -> None:
 def test_plan_says_what_a_study_takes(built: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command("plan", built) == 0
     said = capsys.readouterr().out
-    assert "study tiny: 1 cells, 2 views, 6 rows; 2 teachers a view" in said and "CPU-hours" in said
+    assert "study tiny: 1 cell, 2 views, 6 rows; 2 teachers a view" in said and "CPU-hours" in said
     study, _ = planned(built)
     lines = plan_of(study, built, nearest(read_table(), "cpu", "", 1))
     table = {line.stage: line for line in lines}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from robustdd.errors import RobustddError, UserError
-from tasks.released import DISPENSABLE, LIMIT, Out, fitting, outs_of
+from tasks.released import DISPENSABLE, LIMIT, Out, _members, fitting, outs_of
 from tests.dvc_project import FILE, OURS, STUDY, commit_all, dvc, git, python
 from tests.pipeline import CODE, bits, built_once, flip, held
 from tests.studies import SGR
@@ -138,13 +139,16 @@ def test_nothing_is_pulled_of_a_study_that_was_not_released(first_release: Path)
 
 
 def test_what_this_commit_releases_is_small_and_whole() -> None:
-    """Every object that a released dvc.lock names is there, but for those of the stages that may be left out."""
+    """Every object that a released dvc.lock names is there and whole, but for the stages that may be left out."""
     folder = CODE / RELEASED
     tracked = subprocess.run(
         ("git", "-C", str(CODE), "ls-files", RELEASED), capture_output=True, text=True, check=False
     ).stdout.split()
     assert sum((CODE / name).stat().st_size for name in tracked) <= LIMIT * 1.1
+    objects = {path.parent.name + path.name: path for path in folder.glob("files/md5/*/*")}
+    for name, path in objects.items():
+        assert hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() == name.removesuffix(".dir")
     for lock in folder.rglob("dvc.lock"):
         for out in outs_of(lock):
-            there = (folder / "files/md5" / out.md5[:2] / out.md5[2:]).is_file()
-            assert there or out.stage in DISPENSABLE, out.path
+            if out.md5 in objects or out.stage not in DISPENSABLE:
+                assert {out.md5, *_members(folder, out.md5)} <= set(objects), out.path

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,8 +35,8 @@ def plan(
     found = nearest(read_table(), device.type, _model(device), study.threads)
     lines = plan_of(study, folder, found)
     typer.echo(
-        f"study {study.name}: {len(study.cells)} cells, {len(study.views)} views, {len(study.rows)} rows; "
-        f"{study.teachers.num_teachers} teachers a view"
+        f"study {study.name}: {_counted(study.cells, 'cell')}, {_counted(study.views, 'view')}, "
+        f"{_counted(study.rows, 'row')}; {study.teachers.num_teachers} teachers a view"
     )
     _print(lines, "GPU" if device.type == "cuda" else "CPU")
     for sentence in _sentences(study, lines, found, device, _model(device)):
@@ -126,6 +126,10 @@ def _sentences(
         "checkpoints: of one running task",
         "memory: of one running task, images, snapshots and one step backward; libraries come on top",
     ]
+
+
+def _counted(table: Sized, kind: str) -> str:
+    return f"{len(table)} {kind}" if len(table) == 1 else f"{len(table)} {kind}s"
 
 
 def _threads(found: Measured) -> str:
