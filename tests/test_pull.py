@@ -14,7 +14,7 @@ import pytest
 from flows.with_server import loopback_server
 from tasks import caching
 from tests.dvc_project import FILE, OURS, STAGES, STUDY, commit_all, dvc, git, python
-from tests.pipeline import bits, built_once, executed, held, run_all, stages
+from tests.pipeline import bits, built_once, environment, executed, held, run_all, stages
 from tests.studies import SGR
 
 pytestmark = pytest.mark.timeout(600)
@@ -85,7 +85,11 @@ def test_what_was_pulled_runs_nothing(
 
 
 @pytest.mark.enable_socket
-def test_under_a_server_with_an_empty_store_every_task_is_cached(cloned: Path, tmp_path: Path) -> None:
+def test_under_a_server_with_an_empty_store_every_task_is_cached(
+    cloned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment(tmp_path / "server").items():
+        monkeypatch.setenv(name, value)
     dvc(cloned, *PULL)
     before = bits(cloned / STUDY)
     with loopback_server(tmp_path / "server.log") as url:
