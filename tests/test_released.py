@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from robustdd.errors import RobustddError, UserError
-from tasks.released import DISPENSABLE, LIMIT, Out, _members, fitting, outs_of
+from tasks.released import DISPENSABLE, LIMIT, Out, _members, _sweep, fitting, outs_of
 from tests.dvc_project import FILE, OURS, STUDY, commit_all, dvc, git, python
 from tests.pipeline import CODE, bits, built_once, flip, held
 from tests.studies import SGR
@@ -118,6 +119,20 @@ def test_a_harmed_object_is_not_delivered(clone: Path) -> None:
     assert "not here: " in python(clone, "-m", "robustdd", "verify", STUDY)
 
 
+def test_objects_that_no_release_names_are_swept(tmp_path: Path) -> None:
+    names = {"listing": "aa" + "0" * 30 + ".dir", "member": "bb" + "0" * 30, "other": "cc" + "0" * 30}
+    paths = {name: tmp_path / "files/md5" / md5[:2] / md5[2:] for name, md5 in names.items()}
+    for path in paths.values():
+        path.parent.mkdir(parents=True)
+        path.write_text("x")
+    paths["listing"].write_text(json.dumps([{"md5": names["member"], "relpath": "a"}]))
+    _sweep(tmp_path, {names["listing"]})
+    assert {name for name, path in paths.items() if path.exists()} == {"listing", "member"}
+    _sweep(tmp_path, set())
+    assert not any(path.exists() for path in paths.values())
+
+
+@pytest.mark.soak
 def test_a_second_release_leaves_no_object_of_the_first(released: Path) -> None:
     folder = released / RELEASED
     before = {path.name for path in folder.rglob("files/md5/*/*")}
