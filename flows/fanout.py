@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -53,6 +54,15 @@ def fanout_for(
     default = len(gpus) or max(1, (os.cpu_count() or 1) // study.threads)
     setup = WorkerSetup(study.threads, module, stage_code(module), runner != "threads")
     return Fanout(runner, workers or default, address, gpus, setup)
+
+
+def add_fanout(parser: ArgumentParser) -> None:
+    """Add the flags of a fan-out to a command line."""
+    parser.add_argument(
+        "--workers", type=int, help="tasks at once; cannot change a result (default: GPUs, or cores / threads)"
+    )
+    parser.add_argument("--runner", default="threads", help=f"where they run: {', '.join(RUNNERS)} (default: threads)")
+    parser.add_argument("--address", help="a running cluster for --runner dask (tcp://HOST:PORT) or ray")
 
 
 class Crew:
@@ -120,7 +130,7 @@ def _here(unit: Unit, setup: WorkerSetup) -> Future[Outcome]:
 def _executor(fanout: Fanout) -> AbstractContextManager[Executor]:
     match fanout.runner:
         case "processes":
-            return _ended(WorkerPool(fanout.workers, prepare_process, (fanout.gpus,)))
+            return ended(WorkerPool(fanout.workers, prepare_process, (fanout.gpus,)))
         case "dask":
             from flows.dask_cluster import dask_executor
 
@@ -129,11 +139,11 @@ def _executor(fanout: Fanout) -> AbstractContextManager[Executor]:
             from flows.ray_cluster import ray_executor
 
             return ray_executor(fanout.workers, fanout.address)
-    return _ended(ThreadPoolExecutor(fanout.workers))
+    return ended(ThreadPoolExecutor(fanout.workers))
 
 
 @contextmanager
-def _ended(executor: Executor) -> Iterator[Executor]:
+def ended(executor: Executor) -> Iterator[Executor]:
     """Wait for the tasks at the end; when the stage itself is interrupted, for none."""
     try:
         yield executor

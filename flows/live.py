@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 # Read by Prefect on import. Its console is quiet: a stage tells its user one line where Prefect prints a traceback. It
@@ -22,7 +22,7 @@ from prefect import flow, tags
 from prefect.futures import PrefectFuture
 
 from flows.fanout import Fanout
-from flows.runners import task_runner
+from flows.runners import KeptHere, task_runner
 from flows.running import note_all
 from tasks.caching import Outcome, task_of
 from tasks.producing import commit
@@ -50,28 +50,19 @@ def run_live(
             futures = [(unit, task_of(unit).live.submit(unit, fanout.setup)) for unit in wave]
             note_all([(unit, partial(_outcome, unit, future)) for unit, future in futures], outcomes)
 
-    place = f"{stage} {ident}"
-    _DRIVERS[place] = drive
+    body = KeptHere(drive)
 
     @flow(
         name=stage,
-        flow_run_name=place,
+        flow_run_name=f"{stage} {ident}",
         task_runner=runner,
         validate_parameters=False,
     )
     def stage_flow() -> None:
-        _drive(place)
+        body()
 
     with tags(*labels, f"commit:{commit()}"):
         stage_flow()
-
-
-_DRIVERS: dict[str, Callable[[], None]] = {}
-"""What a flow runs, by its place: Prefect pickles the flow for every task of another process, and this is left out."""
-
-
-def _drive(place: str) -> None:
-    _DRIVERS.pop(place)()
 
 
 def _outcome(unit: Unit, future: PrefectFuture[dict[str, object]]) -> Outcome:

@@ -23,6 +23,25 @@ from flows.pool import WorkerPool
 Error = type[BaseException] | None
 
 
+class KeptHere:
+    """What a flow does, left out where the flow is pickled: Prefect sends it with every task elsewhere."""
+
+    def __init__(self, body: Callable[[], Any]) -> None:
+        self._body = body
+
+    def __call__(self) -> Any:
+        """Do it."""
+        return self._body()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Nothing: a task needs none of it."""
+        return KeptHere, (_nothing,)
+
+
+def _nothing() -> None:
+    return None
+
+
 class StageThreads(ThreadPoolTaskRunner[Any]):
     """Prefect's threads; a stage that is interrupted does not wait for them."""
 

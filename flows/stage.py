@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 
-from flows.fanout import RUNNERS, fanout_for
+from flows.fanout import add_fanout, fanout_for
 from flows.record import write_record
 from flows.running import SERVER_LOST, run_units
 from flows.stopping import INTERRUPTED, exit_code, leave_at_once, stop_on_signals
@@ -50,7 +50,7 @@ def run_stage(
     """
     study = load_study(folder)
     require_id(study, stage, ident)
-    module = importlib.import_module(f"tasks.{stage.replace('-', '_')}")
+    module = stage_module(stage)
     fanout = fanout_for(study, module.__name__, runner, workers, address)
     layout = Layout(folder.resolve())
     _make_folders(layout)
@@ -70,6 +70,11 @@ def run_stage(
         write_record(layout, stage, ident, outcomes)
         _finish(module, study, layout)
     return outcomes
+
+
+def stage_module(stage: str) -> ModuleType:
+    """The module of a stage's tasks."""
+    return importlib.import_module(f"tasks.{stage.replace('-', '_')}")
 
 
 def _make_folders(layout: Layout) -> None:
@@ -109,11 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m flows.stage", description=__doc__)
     parser.add_argument("stage", help=", ".join(STAGES))
     parser.add_argument("id", help="dataset, cell, view or row, as params.yaml names it")
-    parser.add_argument(
-        "--workers", type=int, help="tasks at once; cannot change a result (default: GPUs, or cores / threads)"
-    )
-    parser.add_argument("--runner", default="threads", help=f"where they run: {', '.join(RUNNERS)} (default: threads)")
-    parser.add_argument("--address", help="a running cluster for --runner dask (tcp://HOST:PORT) or ray")
+    add_fanout(parser)
     asked = parser.parse_args(arguments)
     log_to_terminal()
     clock = time.monotonic()
