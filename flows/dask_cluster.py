@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import Any
 import dask
 from distributed import Client, Nanny, Scheduler, SpecCluster
 
-from flows.gpus import VISIBLE, free_gpus
+from flows.gpus import VISIBLE, take_gpus
 from robustdd.errors import RobustddError, UserError
 
 LOOPBACK = "127.0.0.1"
@@ -21,20 +22,29 @@ CONNECT_SECONDS = 10
 dask.config.set({"distributed.scheduler.allowed-failures": 1})
 
 
-def local_cluster(workers: int, gpus: tuple[str, ...]) -> SpecCluster:
+class LocalCluster(SpecCluster):
     """Worker processes under Dask's nannies on loopback, one task each at a time, no memory limit, no dashboard.
 
     With `gpus` every worker has one of its own, of those that no other run of this user holds now.
     """
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    options: dict[str, Any] = {"host": LOOPBACK, "nthreads": 1, "memory_limit": 0, "silence_logs": logging.CRITICAL}
-    pinned = free_gpus(gpus, workers)
-    own = [{"env": {VISIBLE: gpu}} for gpu in pinned] or [{}] * workers
-    return SpecCluster(
-        scheduler={"cls": Scheduler, "options": {"host": LOOPBACK, "port": 0, "dashboard": False}},
-        workers={index: {"cls": Nanny, "options": {**options, **more}} for index, more in enumerate(own)},
-        silence_logs=logging.CRITICAL,
-    )
+
+    def __init__(self, workers: int, gpus: tuple[str, ...] = ()) -> None:
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+        options = {"host": LOOPBACK, "nthreads": 1, "memory_limit": 0, "silence_logs": logging.CRITICAL}
+        self._locks = take_gpus(gpus, workers)
+        own = [{"env": {VISIBLE: gpu}} for gpu in self._locks] or [{}] * workers
+        super().__init__(  # type: ignore[no-untyped-call]
+            scheduler={"cls": Scheduler, "options": {"host": LOOPBACK, "port": 0, "dashboard": False}},
+            workers={index: {"cls": Nanny, "options": {**options, **more}} for index, more in enumerate(own)},
+            silence_logs=logging.CRITICAL,
+        )
+
+    def close(self, timeout: float | None = None) -> Any:
+        """End scheduler and workers, and free the GPUs."""
+        closed = super().close(timeout)
+        while self._locks:
+            os.close(self._locks.popitem()[1])
+        return closed
 
 
 def require_cluster(address: str) -> None:
@@ -60,5 +70,5 @@ def dask_executor(workers: int, gpus: tuple[str, ...], address: str | None) -> I
         with Client(address, timeout=CONNECT_SECONDS, set_as_default=False) as client:
             yield client.get_executor(pure=False)
         return
-    with local_cluster(workers, gpus) as cluster, Client(cluster, set_as_default=False) as client:
+    with LocalCluster(workers, gpus) as cluster, Client(cluster, set_as_default=False) as client:
         yield client.get_executor(pure=False)

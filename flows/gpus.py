@@ -44,7 +44,9 @@ def take_gpu(gpus: tuple[str, ...]) -> None:
     told = False
     while gpus:
         for gpu in gpus:
-            if _taken(gpu):
+            descriptor = _taken(gpu)
+            if descriptor is not None:
+                _HELD.append(descriptor)
                 os.environ[VISIBLE] = gpu
                 return
         if not told:
@@ -53,24 +55,28 @@ def take_gpu(gpus: tuple[str, ...]) -> None:
         time.sleep(POLL_SECONDS)
 
 
-def free_gpus(gpus: tuple[str, ...], wanted: int) -> tuple[str, ...]:
-    """Up to `wanted` free ones, taken for the life of this process, whose workers they are for; waits for the first."""
-    while True:
-        taken = tuple(gpu for gpu in gpus if _taken(gpu))[:wanted]
-        if taken or not gpus:
-            return taken
-        time.sleep(POLL_SECONDS)
+def take_gpus(gpus: tuple[str, ...], wanted: int) -> dict[str, int]:
+    """Up to `wanted` free ones, each with its lock, which closing frees; waits for the first."""
+    taken: dict[str, int] = {}
+    while gpus and not taken:
+        for gpu in gpus:
+            descriptor = _taken(gpu) if len(taken) < wanted else None
+            if descriptor is not None:
+                taken[gpu] = descriptor
+        if not taken:
+            time.sleep(POLL_SECONDS)
+    return taken
 
 
-def _taken(gpu: str) -> bool:
+def _taken(gpu: str) -> int | None:
+    """The open lock file of a GPU that was free."""
     descriptor = os.open(_folder() / re.sub(r"[^\w-]", "_", gpu), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        return False
-    _HELD.append(descriptor)
-    return True
+        return None
+    return descriptor
 
 
 def _folder() -> Path:

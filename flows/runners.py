@@ -137,13 +137,13 @@ def _far(fanout: Fanout) -> TaskRunner[Any]:
 def _dask(fanout: Fanout) -> TaskRunner[Any]:
     from prefect_dask.task_runners import DaskTaskRunner
 
-    from flows.dask_cluster import local_cluster, require_cluster
+    from flows.dask_cluster import LocalCluster, require_cluster
 
     if fanout.address is not None:
         require_cluster(fanout.address)
         return DaskTaskRunner(address=fanout.address)
     options = {"workers": fanout.workers, "gpus": fanout.gpus}
-    return DaskTaskRunner(cluster_class=local_cluster, cluster_kwargs=options)  # type: ignore[arg-type]
+    return DaskTaskRunner(cluster_class=LocalCluster, cluster_kwargs=options)  # type: ignore[arg-type]
 
 
 def _interrupted(kind: Error) -> bool:

@@ -66,6 +66,9 @@ def _work(pipe: Connection, initializer: Callable[..., None] | None, initargs: t
             work = pipe.recv()
         except EOFError:
             return
+        except Exception as error:  # this process cannot import what it is asked for
+            pipe.send((False, error))
+            continue
         answer = _answer(work)
         try:
             pipe.send(answer)
