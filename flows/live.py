@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any
+from functools import partial
 
 # Read by Prefect on import. Its console is quiet: a stage tells its user one line where Prefect prints a traceback. It
 # asks again where the server is busy (its database answers 503 then), but not for long: what is not told is lost to the
@@ -20,8 +20,10 @@ os.environ.setdefault("DO_NOT_TRACK", "1")
 
 from prefect import flow, tags
 from prefect.futures import PrefectFuture
-from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows.fanout import Fanout
+from flows.runners import KeptHere, task_runner
+from flows.running import note_all
 from tasks.caching import Outcome, task_of
 from tasks.producing import commit
 from tasks.units import Unit
@@ -31,7 +33,7 @@ def run_live(
     stage: str,
     ident: str,
     waves: Iterator[list[Unit]],
-    workers: int,
+    fanout: Fanout,
     labels: Sequence[str],
     outcomes: dict[str, Outcome],
 ) -> None:
@@ -41,7 +43,14 @@ def run_live(
     Prefect's own trouble, and the units noted so far are done.
     """
     logging.raiseExceptions = False  # Prefect prints at once what its server does not take; one line comes later
-    runner: Any = ThreadPoolTaskRunner(max_workers=workers)
+    runner = task_runner(fanout)
+
+    def drive() -> None:
+        for wave in waves:
+            futures = [(unit, task_of(unit).live.submit(unit, fanout.setup)) for unit in wave]
+            note_all([(unit, partial(_outcome, unit, future)) for unit, future in futures], outcomes)
+
+    body = KeptHere(drive)
 
     @flow(
         name=stage,
@@ -50,12 +59,7 @@ def run_live(
         validate_parameters=False,
     )
     def stage_flow() -> None:
-        for wave in waves:
-            futures = [task_of(unit).live.submit(unit) for unit in wave]
-            for future in futures:
-                future.wait()
-            for unit, future in zip(wave, futures, strict=True):
-                outcomes[unit.name] = _outcome(unit, future)
+        body()
 
     with tags(*labels, f"commit:{commit()}"):
         stage_flow()

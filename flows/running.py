@@ -6,12 +6,12 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
+from flows.fanout import Crew, Fanout, told
 from flows.server import answers
 from robustdd.errors import RobustddError
-from tasks.caching import Outcome, task_of
+from tasks.caching import Outcome
 from tasks.made import left as facts_left
 from tasks.units import Unit
 
@@ -24,8 +24,8 @@ Waves = Callable[[], Iterator[list[Unit]]]
 """The units of a stage, wave after wave: a wave is asked for when the one before is done."""
 
 
-def run_units(stage: str, ident: str, waves: Waves, workers: int, labels: Sequence[str] = ()) -> list[Outcome]:
-    """Run every unit of a stage, up to `workers` of a wave at once. Raises RobustddError for a unit that failed.
+def run_units(stage: str, ident: str, waves: Waves, fanout: Fanout, labels: Sequence[str] = ()) -> list[Outcome]:
+    """Run every unit of a stage, as many of a wave at once as there are workers. RobustddError for a unit that failed.
 
     The artifacts decide, not the server: when Prefect itself fails on the way, the rest runs without it.
     """
@@ -33,7 +33,7 @@ def run_units(stage: str, ident: str, waves: Waves, workers: int, labels: Sequen
     outcomes: dict[str, Outcome] = {}
     if url and answers(url):
         try:
-            _live(stage, ident, waves, workers, labels, outcomes)
+            _live(stage, ident, waves, fanout, labels, outcomes)
             return list(outcomes.values())
         except RobustddError:
             raise
@@ -44,26 +44,41 @@ def run_units(stage: str, ident: str, waves: Waves, workers: int, labels: Sequen
     else:
         where = f" at {url}" if url else ""
         log.info("%s %s: no Prefect server%s; the tasks run directly, with the same cache", stage, ident, where)
-    _direct(waves, workers, outcomes, since)
+    _direct(waves, fanout, outcomes, since)
     return list(outcomes.values())
 
 
 def _live(
-    stage: str, ident: str, waves: Waves, workers: int, labels: Sequence[str], outcomes: dict[str, Outcome]
+    stage: str, ident: str, waves: Waves, fanout: Fanout, labels: Sequence[str], outcomes: dict[str, Outcome]
 ) -> None:
     from flows.live import run_live
 
-    run_live(stage, ident, waves(), workers, labels, outcomes)
+    run_live(stage, ident, waves(), fanout, labels, outcomes)
 
 
-def _direct(waves: Waves, workers: int, outcomes: dict[str, Outcome], since: float) -> None:
+def _direct(waves: Waves, fanout: Fanout, outcomes: dict[str, Outcome], since: float) -> None:
     """Run what is not noted in `outcomes` yet.
 
     What was made after `since` under a server that then failed was made by this run, though nobody told it so.
     """
-    with ThreadPoolExecutor(workers) as pool:
+    with Crew(fanout) as crew:
         for wave in waves():
             left = [unit for unit in wave if unit.name not in outcomes]
-            for unit, outcome in zip(left, pool.map(lambda unit: task_of(unit).direct(unit), left), strict=True):
-                facts = facts_left(unit.place, unit.name, since) if outcome.cached else {}
-                outcomes[unit.name] = Outcome(unit.name, False, facts) if facts else outcome
+            begun = [(unit, crew.submit(unit)) for unit in left]
+            note_all([(unit, future.result) for unit, future in begun], outcomes)
+            for unit in left:
+                facts = facts_left(unit.place, unit.name, since) if outcomes[unit.name].cached else {}
+                if facts:
+                    outcomes[unit.name] = Outcome(unit.name, False, facts)
+
+
+def note_all(begun: Sequence[tuple[Unit, Callable[[], Outcome]]], outcomes: dict[str, Outcome]) -> None:
+    """Wait for every unit of a wave, note what became of it, and then raise the error of the first that failed."""
+    failed: list[BaseException] = []
+    for unit, outcome in begun:
+        try:
+            outcomes[unit.name] = outcome()
+        except Exception as error:
+            failed.append(told(unit, error))
+    if failed:
+        raise failed[0]

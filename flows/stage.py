@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
-import os
 import shutil
 import sys
 import time
@@ -14,18 +13,19 @@ from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 
-import torch
-
+from flows.fanout import add_fanout, fanout_for
 from flows.record import write_record
 from flows.running import SERVER_LOST, run_units
+from flows.stopping import INTERRUPTED, exit_code, leave_at_once, stop_on_signals
 from robustdd.artifacts import read_manifest
-from robustdd.errors import RobustddError, UserError
+from robustdd.errors import RobustddError
 from robustdd.params import Study
 from robustdd.study import load_study, require_id
 from tasks.caching import Outcome
 from tasks.layout import Layout
 from tasks.locking import only_writer
-from tasks.units import Unit
+from tasks.units import Unit, stage_code
+from tasks.worker import compute_exactly, log_to_terminal
 
 log = logging.getLogger("robustdd.run")
 
@@ -35,34 +35,46 @@ STAGES = (
 )
 
 
-def run_stage(stage: str, ident: str, folder: Path, workers: int | None = None) -> list[Outcome]:
+def run_stage(
+    stage: str,
+    ident: str,
+    folder: Path,
+    workers: int | None = None,
+    runner: str = "threads",
+    address: str | None = None,
+) -> list[Outcome]:
     """Bring one stage of the study in `folder` up to date, and prune what its tasks do not make any more.
 
+    `runner`, `workers` and `address` say where its units run, see flows.fanout; no artifact depends on them.
     Raises RobustddError; DVC then records nothing.
     """
     study = load_study(folder)
     require_id(study, stage, ident)
-    if workers is not None and workers < 1:
-        raise UserError(f"--workers: expected 1 or more, found {workers}")
-    module = importlib.import_module(f"tasks.{stage.replace('-', '_')}")
+    module = stage_module(stage)
+    fanout = fanout_for(study, module.__name__, runner, workers, address)
     layout = Layout(folder.resolve())
     _make_folders(layout)
-    torch.set_num_threads(study.threads)
-    torch.backends.cudnn.allow_tf32 = False  # float32 means float32: PyTorch's default rounds a GPU's convolutions
-    torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms does the same and imports a compiler
+    compute_exactly(study.threads)
     units: dict[str, Unit] = {}
     with only_writer(layout.lock(stage, ident)):
         outcomes = run_units(
             stage,
             ident,
             lambda: _noted(module.waves(study, ident, layout), units),
-            workers or max(1, (os.cpu_count() or 1) // study.threads),
+            fanout,
             (f"study:{study.name}", f"stage:{stage}", f"id:{ident}"),
         )
+        if stage_code(module.__name__) != fanout.setup.code:
+            raise RobustddError(f"{stage} {ident}: its code changed while it ran; run again")
         _prune(layout.artifact(stage, ident), list(units))
         write_record(layout, stage, ident, outcomes)
         _finish(module, study, layout)
     return outcomes
+
+
+def stage_module(stage: str) -> ModuleType:
+    """The module of a stage's tasks."""
+    return importlib.import_module(f"tasks.{stage.replace('-', '_')}")
 
 
 def _make_folders(layout: Layout) -> None:
@@ -97,31 +109,23 @@ def _finish(module: ModuleType, study: Study, layout: Layout) -> None:
         finish(study, layout)
 
 
-def _log_to_terminal() -> None:
-    """Show the project's own lines, plain; Prefect's loggers, which print tracebacks, have no handler here."""
-    logger = logging.getLogger("robustdd")
-    logger.addHandler(logging.StreamHandler(sys.stderr))
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code: 0 when the artifact is whole, 2 for the user's mistakes, 1 for other failures, 130 for Ctrl-C."""
+    """Exit code: 0 when all is whole, 2 for the user's mistakes, 1 for other failures, 128 + n for signal n."""
     parser = argparse.ArgumentParser(prog="python -m flows.stage", description=__doc__)
     parser.add_argument("stage", help=", ".join(STAGES))
     parser.add_argument("id", help="dataset, cell, view or row, as params.yaml names it")
-    parser.add_argument("--workers", type=int, help="tasks at once; cannot change a result (default: cores / threads)")
+    add_fanout(parser)
     asked = parser.parse_args(arguments)
-    _log_to_terminal()
+    log_to_terminal()
     clock = time.monotonic()
     try:
-        outcomes = run_stage(asked.stage, asked.id, Path.cwd(), asked.workers)
+        outcomes = run_stage(asked.stage, asked.id, Path.cwd(), asked.workers, asked.runner, asked.address)
     except RobustddError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        print("error: interrupted; what is finished is kept", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as stop:
+        print(INTERRUPTED, file=sys.stderr)
+        return exit_code(stop)
     cached = sum(outcome.cached for outcome in outcomes)
     done = f"{len(outcomes) - cached} executed, {cached} cached"
     print(f"{asked.stage} {asked.id}: {done}, {time.monotonic() - clock:.1f} s", file=sys.stderr)
@@ -129,13 +133,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def leave(code: int) -> NoReturn:
-    """End the process; at once when a server was lost: Prefect would try for seconds to tell it every event."""
-    if SERVER_LOST.is_set():
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+    """End the process; at once after a signal, and when a server was lost: Prefect would try to tell it every event."""
+    if SERVER_LOST.is_set() or code > 128:
+        leave_at_once(code)
     sys.exit(code)
 
 
 if __name__ == "__main__":
+    stop_on_signals()
     leave(main())

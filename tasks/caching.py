@@ -24,6 +24,8 @@ from tasks.units import Body, Key, Unit, key_of
 if TYPE_CHECKING:
     from prefect import Task
 
+    from tasks.worker import WorkerSetup
+
 log = logging.getLogger("robustdd.run")
 
 
@@ -50,11 +52,11 @@ class CachedTask:
         return Outcome(unit.name, False, produce(unit, self.body))
 
     @cached_property
-    def live(self) -> Task[[Unit], dict[str, Any]]:
+    def live(self) -> Task[[Unit, WorkerSetup], dict[str, Any]]:
         """The same as a Prefect task; its result is a small JSON object."""
         from tasks.policy import prefect_task
 
-        return prefect_task(self.name, self.body)
+        return prefect_task(self.name)
 
 
 def cached_task(body: Body) -> CachedTask:

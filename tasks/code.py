@@ -25,6 +25,7 @@ NOT_IN_KEYS = frozenset(
             "tasks.locking",
             "tasks.layout",
             "tasks.policy",
+            "tasks.worker",
         ),
         *("robustdd", "robustdd.params"),
     }
@@ -68,6 +69,16 @@ def code_hash(name: str) -> str:
     for module, path in closure(name).items():
         total.update(f"{module}\n{_tree_hash(*_stamped(path))}\n".encode())
     return total.hexdigest()
+
+
+def changed_since_read(name: str) -> bool:
+    """Whether a module that `name` reaches is another one than when this process first asked, soon after loading it."""
+    return any(_first_tree_hash(path) != _tree_hash(*_stamped(path)) for path in closure(name).values())
+
+
+@cache
+def _first_tree_hash(path: Path) -> str:
+    return _tree_hash(*_stamped(path))
 
 
 def _stamped(path: Path) -> tuple[Path, int, int]:

@@ -12,9 +12,10 @@ from prefect.context import TaskRunContext
 from prefect.results import ResultStore, get_result_store
 
 from robustdd.errors import RobustddError
-from tasks.caching import find
+from tasks.caching import find, task_of
 from tasks.producing import produce
-from tasks.units import Body, Unit, key_of
+from tasks.units import Unit, key_of
+from tasks.worker import WorkerSetup
 
 
 @dataclass
@@ -47,11 +48,15 @@ def _reconcile(store: ResultStore, key: str, valid: bool) -> None:
             (Path(basepath).expanduser() / key).unlink(missing_ok=True)
 
 
-def prefect_task(name: str, body: Body) -> Task[[Unit], dict[str, Any]]:
-    """Prefect task over a body. Not retried: what fails here fails again; a killed one resumes from its checkpoint."""
+def prefect_task(name: str) -> Task[[Unit, WorkerSetup], dict[str, Any]]:
+    """Prefect task over a body. Not retried: what fails here fails again; a killed one resumes from its checkpoint.
 
-    def run(unit: Unit) -> dict[str, Any]:
-        return produce(unit, body)
+    The body is looked up where it runs, so that another process runs the code whose key it takes.
+    """
+
+    def run(unit: Unit, setup: WorkerSetup) -> dict[str, Any]:
+        setup.apply(unit)
+        return produce(unit, task_of(unit).body)
 
     return task(
         name=name.removeprefix("tasks."),

@@ -94,6 +94,11 @@ def key_of(unit: Unit) -> Key:
     return Key(hashlib.sha256(text.encode()).hexdigest(), params, inputs, code)
 
 
+def stage_code(module: str) -> str:
+    """Hash of the code that a module of tasks reaches, as it is now: the code in the keys of its units."""
+    return code_hash(module)
+
+
 def input_digests(needed: Input) -> dict[str, str]:
     """Sha256 by file name of a verified input."""
     if not (needed.folder / f"{needed.name}.manifest.json").is_file():

@@ -46,11 +46,11 @@ def stages(folder: Path) -> list[tuple[str, str]]:
     return [(stage, ident) for stage, known in ids.items() for ident in known]
 
 
-def run(folder: Path, stage: str, ident: str, workers: int = 1) -> list[Outcome]:
+def run(folder: Path, stage: str, ident: str, workers: int = 1, runner: str = "threads") -> list[Outcome]:
     """One stage without a server, in this process; torch is left as it was."""
     threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     try:
-        return run_stage(stage, ident, folder, workers)
+        return run_stage(stage, ident, folder, workers, runner)
     finally:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(strict)

@@ -1,0 +1,61 @@
+"""What a process needs before it computes a unit: torch as every stage has it, a log, and the code of the stage."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import sys
+from dataclasses import dataclass
+
+import torch
+
+from robustdd.errors import RobustddError
+from tasks import units
+from tasks.code import changed_since_read
+from tasks.units import Unit
+
+
+@dataclass(frozen=True)
+class WorkerSetup:
+    """How units are to be run, wherever that is; small, for it travels with every unit."""
+
+    threads: int = 1
+    """Threads of torch, from params.yaml."""
+    module: str = ""
+    """The module of the stage's tasks."""
+    code: str = ""
+    """Hash of its code when the stage began."""
+    elsewhere: bool = False
+    """Whether units run in other processes than the stage's, which have no log to the terminal yet."""
+
+    def apply(self, unit: Unit) -> None:
+        """Make this process ready for `unit`; RobustddError where its code is not the code that the stage began with.
+
+        The key of an artifact is taken from the files of the code. A process that has loaded older ones, or a unit that
+        starts after an edit, would else leave the result of one code under the key of another.
+        """
+        compute_exactly(self.threads)
+        if self.elsewhere:
+            log_to_terminal()
+        other = self.code and units.stage_code(self.module) != self.code
+        if other or changed_since_read(self.module):
+            raise RobustddError(
+                f"{unit.place} {unit.name}: the code on {platform.node() or 'this machine'} is not that which "
+                "the stage began with; run again (workers that were started before an edit: restart them)"
+            )
+
+
+def compute_exactly(threads: int) -> None:
+    """Set torch as the results of this project ask for: this many threads, deterministic, float32 in full."""
+    torch.set_num_threads(threads)
+    torch.backends.cudnn.allow_tf32 = False  # float32 means float32: PyTorch's default rounds a GPU's convolutions
+    torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms does the same and imports a compiler
+
+
+def log_to_terminal() -> None:
+    """Show the project's own lines, plain, once; Prefect's loggers, which print tracebacks, have no handler here."""
+    logger = logging.getLogger("robustdd")
+    if not any(type(handler) is logging.StreamHandler for handler in logger.handlers):
+        logger.addHandler(logging.StreamHandler(sys.stderr))
+    logger.setLevel(logging.INFO)
+    logger.propagate = False

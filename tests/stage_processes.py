@@ -1,0 +1,96 @@
+"""A stage in a process of its own, with worker processes that a test looks at and kills."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from robustdd.checkpoint import _step_of
+from tests.studies import PLAIN, tiny_study
+
+EPOCHS = 40
+"""Long enough to be killed in the middle: each is a checkpoint."""
+
+
+def long_study() -> dict[str, Any]:
+    """The tiny study with teachers of seconds."""
+    study = tiny_study()
+    study["teachers"]["epochs"] = EPOCHS
+    return study
+
+
+@contextmanager
+def begun(folder: Path, *arguments: str, env: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """`python -m flows.stage ARGUMENTS`, in a process group of its own; nothing of it is left afterwards."""
+    command = (sys.executable, "-m", "flows.stage", *arguments)
+    process = subprocess.Popen(
+        command, cwd=folder, env=dict(env), stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        yield process
+    finally:
+        for one in family(process.pid):
+            one.kill()
+        process.kill()
+        process.wait()
+        if process.stderr:
+            process.stderr.close()
+
+
+def family(pid: int) -> list[psutil.Process]:
+    """Every process under `pid`."""
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def workers(pid: int) -> list[psutil.Process]:
+    """The worker processes under `pid`: those that Python's multiprocessing spawned."""
+    return [one for one in family(pid) if "spawn_main" in " ".join(command_of(one))]
+
+
+def command_of(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+def steps(folder: Path, view: str = PLAIN) -> dict[str, int]:
+    """The last checkpoint of every teacher that has one."""
+    found = (folder / ".robustdd/checkpoints/teachers" / view).glob("*/step-*")
+    last: dict[str, int] = {}
+    for path in found:
+        last[path.parent.name] = max(last.get(path.parent.name, -1), _step_of(path))
+    return last
+
+
+def until(holds: Callable[[], bool], seconds: float = 120) -> None:
+    """Wait for it; AssertionError when it takes longer."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.05)
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    return not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in processes)
+
+
+def both_at_work(folder: Path) -> Callable[[], bool]:
+    """Whether both teachers have got somewhere."""
+    return lambda: len(steps(folder)) == 2 and min(steps(folder).values()) >= 2
+
+
+def kill(process: psutil.Process) -> None:
+    os.kill(process.pid, signal.SIGKILL)

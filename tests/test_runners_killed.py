@@ -1,0 +1,114 @@
+"""Workers and stages that are killed: what is finished stays, nothing is orphaned, the next run goes on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline import bits, built_once, call, change, environment, names, run
+from tests.stage_processes import EPOCHS, begun, both_at_work, family, gone, kill, long_study, steps, until, workers
+from tests.studies import PLAIN
+
+TEACHERS = f"teachers/{PLAIN}"
+ELSEWHERE = [pytest.param("processes"), pytest.param("dask", marks=pytest.mark.soak)]
+
+
+@pytest.fixture(scope="session")
+def trained(shared: Path, built: Path) -> Path:
+    """The study with teachers of seconds, trained in threads; read only."""
+
+    def train(folder: Path) -> None:
+        shutil.copytree(built, folder)
+        change(folder, long_study())
+        run(folder, "teachers", PLAIN, workers=2)
+
+    return built_once(shared / "trained" / "tiny", train)
+
+
+@pytest.fixture
+def untrained(study: Path) -> Path:
+    """The same study before its teachers."""
+    change(study, long_study())
+    shutil.rmtree(study / "data" / TEACHERS)
+    return study
+
+
+def flags(runner: str) -> tuple[str, ...]:
+    return "teachers", PLAIN, "--runner", runner, "--workers", "2"
+
+
+@pytest.mark.parametrize("runner", ["processes", "dask"])
+def test_the_task_of_a_killed_worker_is_tried_once_more(untrained: Path, trained: Path, runner: str) -> None:
+    with begun(untrained, *flags(runner), env=environment(untrained.parent / "home")) as stage:
+        until(both_at_work(untrained))
+        before = workers(stage.pid)
+        assert len(before) == 2
+        kill(before[0])
+        assert stage.wait(120) == 0
+        said = stage.stderr.read() if stage.stderr else ""
+    assert f"teachers {PLAIN}: 2 executed, 0 cached" in said and "Traceback" not in said
+    if runner == "processes":
+        assert f"a worker process died (pid {before[0].pid}, killed by signal 9); its task is tried once more" in said
+    assert bits(untrained, TEACHERS) == bits(trained, TEACHERS) and gone(before)
+
+
+@pytest.mark.parametrize("runner", ELSEWHERE)
+def test_a_task_whose_workers_die_again_ends_the_stage_in_one_line(untrained: Path, trained: Path, runner: str) -> None:
+    """One teacher is there already: it is kept, and no worker is started for it."""
+    for kind in ("safetensors", "json", "manifest.json"):
+        name = f"data/{TEACHERS}/teacher-000.{kind}"
+        (untrained / name).parent.mkdir(exist_ok=True)
+        shutil.copyfile(trained / name, untrained / name)
+    with begun(untrained, *flags(runner), env=environment(untrained.parent / "home")) as stage:
+        for least in (2, 4):
+            until(lambda least=least: steps(untrained).get("teacher-001", 0) >= least)  # type: ignore[misc]
+            (worker,) = [one for one in workers(stage.pid) if runner == "processes" or one.cpu_times().user > 1][-1:]
+            at = steps(untrained)["teacher-001"]
+            kill(worker)
+            until(lambda at=at: stage.poll() is not None or steps(untrained)["teacher-001"] > at + 1)  # type: ignore[misc]
+        assert stage.wait(60) == 1
+        said = stage.stderr.read() if stage.stderr else ""
+    (error,) = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert error.startswith(f"error: teachers {PLAIN} teacher-001: its worker process died, and again when ")
+    assert "what is finished is kept; run again" in error and "Traceback" not in said
+    assert names(run(untrained, "teachers", PLAIN)) == ["teacher-001"]
+    assert bits(untrained, TEACHERS) == bits(trained, TEACHERS)
+
+
+@pytest.mark.parametrize("runner", ELSEWHERE)
+def test_nothing_outlives_a_killed_stage_and_the_next_goes_on(untrained: Path, trained: Path, runner: str) -> None:
+    env = environment(untrained.parent / "home")
+    with begun(untrained, *flags(runner), env=env) as stage:
+        until(both_at_work(untrained))
+        left = family(stage.pid)
+        os.kill(stage.pid, signal.SIGKILL)
+        stage.wait()
+        until(lambda: gone(left), 10)
+    reached = min(steps(untrained).values())
+    assert 2 <= reached < EPOCHS
+    done = call(untrained, *flags("threads"), env=env)
+    assert done.returncode == 0 and f"teachers {PLAIN}: 2 executed, 0 cached" in done.stderr, done.stderr
+    assert bits(untrained, TEACHERS) == bits(trained, TEACHERS)
+
+
+@pytest.mark.parametrize("runner", ["threads", *ELSEWHERE])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.soak)])
+def test_a_signal_ends_a_stage_within_seconds(untrained: Path, runner: str, number: signal.Signals) -> None:
+    with begun(untrained, *flags(runner), env=environment(untrained.parent / "home")) as stage:
+        until(both_at_work(untrained))
+        left, since = family(stage.pid), time.monotonic()
+        os.kill(stage.pid, number)
+        assert stage.wait(20) == 128 + number
+        assert time.monotonic() - since < 15
+        until(lambda: gone(left), 10)
+        said = stage.stderr.read() if stage.stderr else ""
+    assert said.splitlines()[-1] == "error: interrupted; what is finished is kept" and "Traceback" not in said
+    assert not (untrained / "data" / TEACHERS).exists() or not list(
+        (untrained / "data" / TEACHERS).glob("*.manifest.json")
+    )
+    assert min(steps(untrained).values()) >= 2
