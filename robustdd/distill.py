@@ -10,9 +10,10 @@ from torch import Tensor
 
 from robustdd.checkpoint import Checkpoints
 from robustdd.descent import State, advance, where
+from robustdd.engine import PLAIN
 from robustdd.errors import Diverged, UserError
 from robustdd.gradients import Gradients, trajectory_gradients
-from robustdd.params import Recipe
+from robustdd.params import Engine, Recipe
 from robustdd.progress import Listener, Progress, silence
 from robustdd.schedule import Iteration, draw_iteration, start_bound
 from robustdd.synthetic import SyntheticSet
@@ -46,6 +47,7 @@ def distill(
     seed: int,
     checkpoints: Checkpoints | None = None,
     progress: Listener = silence,
+    engine: Engine = PLAIN,
 ) -> Distilled:
     """Minimise the trajectory-matching loss in the synthetic set, by DATM's schedule: Eq. 1.
 
@@ -63,7 +65,7 @@ def distill(
     first, state = _begin(initial, recipe, checkpoints)
     for index in range(first, recipe.iterations):
         drawn = draw_iteration(recipe, trajectories.num_teachers, initial.images, seed, index)
-        gradients = _gradients(network, state.synthetic, trajectories, recipe, aux_share, drawn)
+        gradients = _gradients(network, state.synthetic, trajectories, recipe, aux_share, drawn, engine)
         state = advance(state, gradients, recipe, drawn)
         done = index + 1
         if checkpoints is not None and done % recipe.checkpoint_every == 0:
@@ -90,12 +92,14 @@ def _gradients(
     recipe: Recipe,
     aux_share: float,
     drawn: Iteration,
+    engine: Engine,
 ) -> Gradients:
     points = trajectories.triple(drawn.teacher, drawn.start_epoch, recipe.teacher_epochs)
     start, target = (point.to(synthetic.images) for point in points[:2])
     clean = None if points[2] is None else points[2].to(synthetic.images)
     try:
-        return trajectory_gradients(network, synthetic, drawn.batches, start, target, clean, aux_share, recipe.backend)
+        goal = (start, target, clean, aux_share)
+        return trajectory_gradients(network, synthetic, drawn.batches, *goal, recipe.backend, engine)
     except Diverged as error:
         raise Diverged(f"{where(drawn)}: {error}") from error
 

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from robustdd.consistency import consistency
 from robustdd.convnet import ConvNet
-from robustdd.params import Neighbours, Teachers
+from robustdd.engine import PLAIN
+from robustdd.fused_training import differentiate_by
+from robustdd.params import Engine, Neighbours, Teachers
 from robustdd.progress import Listener, Progress, silence
 from robustdd.rng import generator
 from robustdd.training import Optimizer, Trained, require_finite, train_epoch
@@ -46,13 +48,14 @@ def train_teacher(
     index: int,
     checkpoints: Checkpoints | None = None,
     progress: Listener = silence,
+    engine: Engine = PLAIN,
 ) -> Teacher:
     """Train teacher number `index` (from 0) on images [n, ...] with observed labels int64 [n] and static weights [n].
 
     Runs on the device of `images`. At the start of every epoch whose blend is positive the dynamic weights are formed
-    anew under the parameters of that moment; `normalise` brings the blended weights to mean 1. Static weights of 1 with
-    maximum 0 are DATM's teachers, bit for bit. The bits are the same in one go and resumed from `checkpoints`. Raises
-    Diverged when the loss or a parameter is not finite.
+    anew under the parameters of that moment, in float32 whatever `engine`, settled, makes of the steps; `normalise`
+    brings the blended weights to mean 1. Static weights of 1 with maximum 0 are DATM's teachers, bit for bit. The bits
+    are the same in one go and resumed from `checkpoints`. Raises Diverged when the loss or a parameter is not finite.
 
     Reading: the remark of Sec. 4.2 lets the weights act on the teacher "or" on the outer loop, where there are no real
     samples; they act on the teacher alone. How often they are refreshed is not said; every epoch. Their scale is not
@@ -65,7 +68,7 @@ def train_teacher(
         dynamic = consistency(network, state.parameters, images, observed, neighbours) if share > 0 else None
         weights = _weights(static.to(images.device), dynamic, share, normalise).to(images)
         order = generator("teacher", params.seed, index, "epoch", epoch)
-        batches = (params.batch_size, params.augment, order)
+        batches = (params.batch_size, params.augment, order, differentiate_by(engine))
         state, loss = train_epoch(network, state, images, observed, weights, optimizer, *batches)
         require_finite(state, loss, f"teacher {index}, epoch {epoch}")
         teacher = Teacher(
