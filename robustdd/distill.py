@@ -69,7 +69,7 @@ def distill(
         state = advance(state, gradients, recipe, drawn)
         done = index + 1
         if checkpoints is not None and done % recipe.checkpoint_every == 0:
-            checkpoints.save(done, _pack(state), {"skipped": state.skipped})
+            checkpoints.save(done, _pack(state), {"skipped": state.skipped}, _saved_sets(state))
         if done % TOLD_EVERY == 0 or done == recipe.iterations:
             progress(Progress(done, recipe.iterations, _figures(state, index)))
     return Distilled(state.synthetic, state.saved, state.losses, state.rates, state.skipped)
@@ -119,20 +119,24 @@ def _begin(initial: SyntheticSet, recipe: Recipe, checkpoints: Checkpoints | Non
 
 
 def _pack(state: State) -> dict[str, Tensor]:
-    """Tensors of a checkpoint: names are <group>/<tensor>, a saved set's group is its number of iterations."""
-    groups = {
-        "synthetic": state.synthetic,
-        "velocity": state.velocity,
-        **{str(done): one for done, one in state.saved.items()},
-    }
-    tensors = {f"{group}/{name}": value for group, one in groups.items() for name, value in one.tensors().items()}
-    return {**tensors, "losses": state.losses, "rates": state.rates}
+    """Tensors of a checkpoint that the next one replaces; names are <group>.<tensor>."""
+    groups = {"synthetic": state.synthetic, "velocity": state.velocity}
+    return {**_named(groups), "losses": state.losses, "rates": state.rates}
+
+
+def _saved_sets(state: State) -> dict[str, Tensor]:
+    """Tensors of a checkpoint that last; the group of a saved set is its number of iterations."""
+    return _named({str(done): one for done, one in state.saved.items()})
+
+
+def _named(groups: Mapping[str, SyntheticSet]) -> dict[str, Tensor]:
+    return {f"{group}.{name}": value for group, one in groups.items() for name, value in one.tensors().items()}
 
 
 def _unpack(tensors: Mapping[str, Tensor], skipped: int, initial: SyntheticSet) -> State:
     groups: dict[str, dict[str, Tensor]] = {}
     for key, value in tensors.items():
-        group, _, name = key.partition("/")
+        group, _, name = key.partition(".")
         if name:
             groups.setdefault(group, {})[name] = value.to(initial.images)
     sets = {group: SyntheticSet.from_tensors(one) for group, one in groups.items()}

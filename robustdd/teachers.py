@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from robustdd.checkpoint import Checkpoints
 
 
+_SNAPSHOT = "snapshot-"
+
+
 @dataclass(frozen=True, eq=False)
 class Teacher:
     """Parameters before the first and after every epoch, `snapshots` float32 [epochs + 1, P], on the CPU.
@@ -78,7 +81,7 @@ def train_teacher(
             None if dynamic is None else dynamic.cpu(),
         )
         if checkpoints is not None:
-            checkpoints.save(epoch + 1, _pack(teacher, state), {})
+            checkpoints.save(epoch + 1, _pack(teacher, state), {}, _snapshots(teacher))
         progress(Progress(epoch + 1, params.epochs, {"loss": loss, "blend": share}))
     return teacher
 
@@ -97,14 +100,18 @@ def _begin(
         initial = network.initial(generator("teacher", params.seed, index, "init"))
         return Teacher(initial[None], (), (), None), Trained.fresh(initial.to(images.device))
     tensors = found.tensors
+    snapshots = torch.stack([tensors[name] for name in sorted(tensors) if name.startswith(_SNAPSHOT)])
     losses, blends = (tuple(tensors[name].tolist()) for name in ("losses", "blends"))
-    state = Trained(tensors["snapshots"][-1].to(images.device), tensors["velocity"].to(images.device))
-    return Teacher(tensors["snapshots"], losses, blends, tensors.get("last_dynamic")), state
+    state = Trained(snapshots[-1].to(images.device), tensors["velocity"].to(images.device))
+    return Teacher(snapshots, losses, blends, tensors.get("last_dynamic")), state
+
+
+def _snapshots(teacher: Teacher) -> dict[str, Tensor]:
+    return {f"{_SNAPSHOT}{epoch:06d}": parameters for epoch, parameters in enumerate(teacher.snapshots)}
 
 
 def _pack(teacher: Teacher, state: Trained) -> dict[str, Tensor]:
     tensors = {
-        "snapshots": teacher.snapshots,
         "velocity": state.velocity.cpu(),
         "losses": torch.tensor(teacher.losses, dtype=torch.float64),
         "blends": torch.tensor(teacher.blends, dtype=torch.float64),
