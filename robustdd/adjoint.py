@@ -3,7 +3,8 @@
 Let g_i be the gradient of step i and costate_N that of the loss in the student's end. Going backwards over i with
 s_i = <g_i, costate_{i+1}> and costate_i = costate_{i+1} - rate * ds_i/dtheta_i, the exact gradients are
 d loss/d images = -rate * sum ds_i/d images, the labels' likewise, and d loss/d rate = -sum s_i.
-Memory: the N + 1 points of the student's way and the graph of one step. The clean target changes costate_N alone.
+Memory: the N + 1 points of the student's way, what one step takes, and what the student keeps, if it keeps anything.
+The clean target changes costate_N alone.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ def tesla_gradients(
 def _back(
     student: Student, synthetic: SyntheticSet, batches: Sequence[StudentBatch], goal: Goal, through_steps: bool
 ) -> tuple[SyntheticSet, Losses]:
-    path = walk(student, synthetic, batches, goal.start)
-    losses, costate = _arrive(goal, path.pop())
+    way = walk(student, synthetic, batches, goal.start)
+    losses, costate = _arrive(goal, way.path.pop())
     rate = synthetic.learning_rate
     total = synthetic.zeros()
     slopes = total.learning_rate
@@ -50,7 +51,8 @@ def _back(
         images = synthetic.images[batch.indices].detach().requires_grad_()
         with torch.enable_grad():
             augmented = batch.augmentation(images)
-        sweep = student.sweep(path.pop(), augmented.detach(), synthetic.label_logits[batch.indices], costate)
+        inputs = (augmented.detach(), synthetic.label_logits[batch.indices])
+        sweep = student.sweep(way.path.pop(), *inputs, costate, way.kept.pop())
         (pixels,) = grad(augmented, images, sweep.images)
         total.images.index_add_(0, batch.indices, pixels)
         total.label_logits.index_add_(0, batch.indices, sweep.label_logits)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ log = logging.getLogger("robustdd")
 
 KEPT = 2
 """Generations kept: the newest may turn out to be damaged."""
+_LASTING = ".lasting.safetensors"
 _TENSORS, _FACTS, _DIGESTS = "tensors.safetensors", "facts.json", "digests.json"
 _GENERATION = re.compile(r"step-(\d{6,18})")
 
@@ -66,19 +68,24 @@ class Checkpoints:
             log.warning("checkpoints in %s are not used: %s", self.folder, "; ".join(changed))
         return None
 
-    def save(self, step: int, tensors: Mapping[str, Tensor], facts: Mapping[str, JSON]) -> None:
+    def save(
+        self, step: int, tensors: Mapping[str, Tensor], facts: Mapping[str, JSON], lasting: Mapping[str, Tensor] = {}
+    ) -> None:
         """Keep the state after `step` steps, beside the newest older one; everything else in the folder is removed.
 
-        Neither tensors nor any generator's state are touched. Raises RobustddError in one line when the disk is full or
-        refuses (the older checkpoints are intact), ValueError for facts with nan or inf.
+        Tensors that are `lasting` never change once they were saved under their name: a file each, written once and
+        shared by the checkpoints that hold it. They come back with the others. Neither tensors nor any generator's
+        state are touched. Raises RobustddError in one line when the disk is full or refuses (the older checkpoints are
+        intact), ValueError for facts with nan or inf.
         """
-        files = {_TENSORS: _tensor_bytes(tensors), _FACTS: self._facts(step, facts)}
+        files = {f"{name}{_LASTING}": _tensor_bytes({name: tensor}) for name, tensor in lasting.items()}
+        files |= {_TENSORS: _tensor_bytes(tensors), _FACTS: self._facts(step, facts)}
         files[_DIGESTS] = canonical({name: hashlib.sha256(content).hexdigest() for name, content in files.items()})
         path = self.folder / f"step-{step:06d}"
         temporary = path.with_suffix(".tmp")
         with told_in_one_line(self.folder, sum(map(len, files.values()))):
             try:
-                _write_folder(temporary, files)
+                _write_folder(temporary, files, next(filter(self._owns, self._generations()), None))
                 if path.exists():  # damaged, or of another binding: a directory cannot be replaced in one step
                     _remove_folder(path)
                 rename(temporary, path)
@@ -136,15 +143,33 @@ def _tensor_bytes(tensors: Mapping[str, Tensor]) -> bytes:
     )
 
 
-def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write a new folder of files, all of it brought to the disk."""
+def _tensors(content: bytes) -> dict[str, Tensor]:
+    found: dict[str, Tensor] = safetensors.torch.load(content)
+    return found
+
+
+def _write_folder(folder: Path, files: Mapping[str, bytes], before: Path | None) -> None:
+    """Write a new folder of files, all of it brought to the disk; what lasts and lies in `before` gets another name."""
     _remove_folder(folder)
     folder.mkdir(parents=True)
     for name, content in files.items():
         disk.point("write", folder / name)
+        if before and name.endswith(_LASTING) and _linked(before / name, folder / name, content):
+            continue
         (folder / name).write_bytes(content)
         sync_file(folder / name)
     sync_folder(folder)
+
+
+def _linked(source: Path, target: Path, content: bytes) -> bool:
+    """Whether `source` holds just this and got a second name; not every disk can do that."""
+    try:
+        if source.read_bytes() != content:
+            return False
+        os.link(source, target)
+    except OSError:
+        return False
+    return True
 
 
 def _remove_folder(path: Path) -> None:
@@ -162,14 +187,16 @@ def _read(path: Path) -> tuple[dict[str, Any], Saved]:
     """Binding and content of a generation, read once and checked before use."""
     try:
         digests = parse_canonical((path / _DIGESTS).read_bytes())
-        files = {name: (path / name).read_bytes() for name in (_TENSORS, _FACTS)}
+        lasting = [name for name in digests if name.endswith(_LASTING)]
+        files = {name: (path / name).read_bytes() for name in (_TENSORS, _FACTS, *lasting)}
         for name, content in files.items():
             if hashlib.sha256(content).hexdigest() != digests.get(name):
                 raise _DamagedError(f"{name}: sha256 does not match")
         plain = parse_canonical(files[_FACTS])
         if plain["step"] != _step_of(path):
             raise _DamagedError("it is of another step than its name tells")
-        saved = Saved(plain["step"], safetensors.torch.load(files[_TENSORS]), plain["facts"])
+        tensors = {name: value for file in (_TENSORS, *lasting) for name, value in _tensors(files[file]).items()}
+        saved = Saved(plain["step"], tensors, plain["facts"])
         return plain["binding"], saved
     except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
         raise _DamagedError(" ".join(str(error).split())) from error

@@ -11,6 +11,11 @@ import torch
 from robustdd.errors import UserError
 
 
+def settled(device: str) -> str:
+    """Kind of device, cpu or cuda, that params.yaml asks for: `auto` is what this machine has, and in a key as that."""
+    return resolve(device).type if device == "auto" else device
+
+
 def resolve(device: str) -> torch.device:
     """The device that params.yaml's `device` means here; UserError when CUDA is asked for and absent."""
     if device == "auto":

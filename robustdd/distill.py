@@ -10,9 +10,10 @@ from torch import Tensor
 
 from robustdd.checkpoint import Checkpoints
 from robustdd.descent import State, advance, where
+from robustdd.engine import PLAIN
 from robustdd.errors import Diverged, UserError
 from robustdd.gradients import Gradients, trajectory_gradients
-from robustdd.params import Recipe
+from robustdd.params import Engine, Recipe
 from robustdd.progress import Listener, Progress, silence
 from robustdd.schedule import Iteration, draw_iteration, start_bound
 from robustdd.synthetic import SyntheticSet
@@ -46,6 +47,7 @@ def distill(
     seed: int,
     checkpoints: Checkpoints | None = None,
     progress: Listener = silence,
+    engine: Engine = PLAIN,
 ) -> Distilled:
     """Minimise the trajectory-matching loss in the synthetic set, by DATM's schedule: Eq. 1.
 
@@ -63,11 +65,11 @@ def distill(
     first, state = _begin(initial, recipe, checkpoints)
     for index in range(first, recipe.iterations):
         drawn = draw_iteration(recipe, trajectories.num_teachers, initial.images, seed, index)
-        gradients = _gradients(network, state.synthetic, trajectories, recipe, aux_share, drawn)
+        gradients = _gradients(network, state.synthetic, trajectories, recipe, aux_share, drawn, engine)
         state = advance(state, gradients, recipe, drawn)
         done = index + 1
         if checkpoints is not None and done % recipe.checkpoint_every == 0:
-            checkpoints.save(done, _pack(state), {"skipped": state.skipped})
+            checkpoints.save(done, _pack(state), {"skipped": state.skipped}, _saved_sets(state))
         if done % TOLD_EVERY == 0 or done == recipe.iterations:
             progress(Progress(done, recipe.iterations, _figures(state, index)))
     return Distilled(state.synthetic, state.saved, state.losses, state.rates, state.skipped)
@@ -90,12 +92,14 @@ def _gradients(
     recipe: Recipe,
     aux_share: float,
     drawn: Iteration,
+    engine: Engine,
 ) -> Gradients:
     points = trajectories.triple(drawn.teacher, drawn.start_epoch, recipe.teacher_epochs)
     start, target = (point.to(synthetic.images) for point in points[:2])
     clean = None if points[2] is None else points[2].to(synthetic.images)
     try:
-        return trajectory_gradients(network, synthetic, drawn.batches, start, target, clean, aux_share, recipe.backend)
+        goal = (start, target, clean, aux_share)
+        return trajectory_gradients(network, synthetic, drawn.batches, *goal, recipe.backend, engine)
     except Diverged as error:
         raise Diverged(f"{where(drawn)}: {error}") from error
 
@@ -115,20 +119,24 @@ def _begin(initial: SyntheticSet, recipe: Recipe, checkpoints: Checkpoints | Non
 
 
 def _pack(state: State) -> dict[str, Tensor]:
-    """Tensors of a checkpoint: names are <group>/<tensor>, a saved set's group is its number of iterations."""
-    groups = {
-        "synthetic": state.synthetic,
-        "velocity": state.velocity,
-        **{str(done): one for done, one in state.saved.items()},
-    }
-    tensors = {f"{group}/{name}": value for group, one in groups.items() for name, value in one.tensors().items()}
-    return {**tensors, "losses": state.losses, "rates": state.rates}
+    """Tensors of a checkpoint that the next one replaces; names are <group>.<tensor>."""
+    groups = {"synthetic": state.synthetic, "velocity": state.velocity}
+    return {**_named(groups), "losses": state.losses, "rates": state.rates}
+
+
+def _saved_sets(state: State) -> dict[str, Tensor]:
+    """Tensors of a checkpoint that last; the group of a saved set is its number of iterations."""
+    return _named({str(done): one for done, one in state.saved.items()})
+
+
+def _named(groups: Mapping[str, SyntheticSet]) -> dict[str, Tensor]:
+    return {f"{group}.{name}": value for group, one in groups.items() for name, value in one.tensors().items()}
 
 
 def _unpack(tensors: Mapping[str, Tensor], skipped: int, initial: SyntheticSet) -> State:
     groups: dict[str, dict[str, Tensor]] = {}
     for key, value in tensors.items():
-        group, _, name = key.partition("/")
+        group, _, name = key.partition(".")
         if name:
             groups.setdefault(group, {})[name] = value.to(initial.images)
     sets = {group: SyntheticSet.from_tensors(one) for group, one in groups.items()}

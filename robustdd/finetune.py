@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from robustdd.params import Teachers
+from robustdd.engine import PLAIN
+from robustdd.fused_training import differentiate_by
+from robustdd.params import Engine, Teachers
 from robustdd.pixels import Images
 from robustdd.rng import generator
 from robustdd.training import Network, Optimizer, Trained, require_finite, train_epoch
@@ -19,6 +21,7 @@ def clean_target(
     epochs: int,
     teacher: int,
     start_epoch: int,
+    engine: Engine = PLAIN,
 ) -> Tensor:
     """Parameters [P] after `epochs` passes over the reliable subset from `start` [P], a snapshot of a teacher.
 
@@ -33,7 +36,7 @@ def clean_target(
     state = Trained.fresh(start.to(images_sub.device, copy=True))
     for epoch in range(epochs):
         order = generator("finetune", params.seed, teacher, start_epoch, epoch)
-        batches = (params.batch_size, params.augment, order)
+        batches = (params.batch_size, params.augment, order, differentiate_by(engine))
         state, loss = train_epoch(network, state, images_sub, observed_sub, None, optimizer, *batches)
         require_finite(state, loss, f"clean target of teacher {teacher} from epoch {start_epoch}, pass {epoch}")
     return state.parameters

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from robustdd.adjoint import adjoint_gradients, tesla_gradients
 from robustdd.convnet import ConvNet
+from robustdd.engine import PLAIN
 from robustdd.errors import UserError
+from robustdd.fused_student import FusedStudent
 from robustdd.matching import Goal
+from robustdd.params import Engine
 from robustdd.student import AutogradStudent, Student, StudentBatch
 from robustdd.synthetic import SyntheticSet
 from robustdd.tangent import ConvNetStudent
@@ -40,19 +43,21 @@ def trajectory_gradients(
     clean_target: Tensor | None = None,
     aux_share: float = 0.0,
     backend: str = "adjoint",
+    engine: Engine = PLAIN,
 ) -> Gradients:
     """Differentiate, in the synthetic set, how far a student that trains on it ends from the targets.
 
     The student leaves `start` and makes a step a batch; `start` and both targets are parameters [P]. Everything is of
     one floating type, on one device. Backends: `adjoint` (exact, constant memory), `unroll` (exact, the whole graph),
-    `tesla` (an approximation, to reproduce others). Raises Diverged when a target is equal to the start, UserError for
-    an unknown backend.
+    `tesla` (an approximation, to reproduce others). `engine`, settled, says how the sweeps of a ConvNet are computed;
+    other networks have autograd's, in one way, and `unroll` too. Raises Diverged when a target is equal to the start,
+    UserError for an unknown backend, or for bfloat16 where there is none.
     """
     goal = Goal(start, target, clean_target, aux_share)
     if backend == "adjoint":
-        gradients, losses = adjoint_gradients(_student(network), synthetic, batches, goal)
+        gradients, losses = adjoint_gradients(student_of(network, engine), synthetic, batches, goal)
     elif backend == "tesla":
-        gradients, losses = tesla_gradients(_student(network), synthetic, batches, goal)
+        gradients, losses = tesla_gradients(student_of(network, engine), synthetic, batches, goal)
     elif backend == "unroll":
         gradients, losses = unrolled_gradients(network, synthetic, batches, goal)
     else:
@@ -60,6 +65,12 @@ def trajectory_gradients(
     return Gradients(**gradients.tensors(), loss=losses.total, match_loss=losses.match, aux_loss=losses.aux)
 
 
-def _student(network: Network) -> Student:
-    """By hand where the network is known, since that is the faster one at every size that was measured."""
-    return ConvNetStudent(network) if isinstance(network, ConvNet) else AutogradStudent(network)
+def student_of(network: Network, engine: Engine = PLAIN) -> Student:
+    """By hand where the network is known: that is the faster one at every size that was measured."""
+    if not isinstance(network, ConvNet):
+        if engine.precision != "float32":
+            raise UserError("engine.precision: bfloat16 is written for the ConvNet alone; set float32")
+        return AutogradStudent(network)
+    if replace(engine, chunk=0) == PLAIN:
+        return ConvNetStudent(network, engine.chunk)
+    return FusedStudent(network, engine)

@@ -133,6 +133,25 @@ class Network(Section):
 
 
 @dataclass(frozen=True)
+class Engine(Section):
+    """How gradients are computed: the same mathematics in other time, other memory and other last digits.
+
+    `robustdd.engine` settles `auto`, and a chunk of 0, from params and the device alone; a key holds what it settled.
+    """
+
+    compile: Literal["auto", "on", "off"] = "auto"
+    """torch.compile of the steps of students, teachers and clean targets; a machine without a compiler runs them as
+    they are written, and says so."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of their convolutions; norms, losses, sums and parameters are float32 in any case."""
+    keep: Literal["auto", "on", "off"] = "auto"
+    """Keep every student step's activations for the way back, so that memory grows with inner_steps; off: form them
+    again."""
+    chunk: Index = 0
+    """Synthetic images a pass; 0: as many as `robustdd.engine` finds good, most often the whole batch."""
+
+
+@dataclass(frozen=True)
 class Forgetting(Section):
     """Second-split forgetting: two halves, both directions, `epochs` on each."""
 
@@ -292,6 +311,7 @@ class Study(Section):
     rows: dict[str, Row]
     grid: Grid
     network: Network
+    engine: Engine
     forgetting: Forgetting
     teachers: Teachers
     neighbours: Neighbours

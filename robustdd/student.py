@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 from torch.autograd import grad
 
 from robustdd.matching import student_step
+from robustdd.sweep import Sweep
 from robustdd.synthetic import SyntheticSet
 from robustdd.training import Network, soft_cross_entropy
 
@@ -27,22 +28,22 @@ class StudentBatch:
         return self.augmentation(synthetic.images[self.indices]), synthetic.label_logits[self.indices]
 
 
-class Sweep(NamedTuple):
-    """Derivatives of s = <gradient of the loss in the parameters, direction>: s itself, and its three gradients."""
+class Walk(NamedTuple):
+    """Every point [P] of a student's way, the start first; and for every step what its student kept."""
 
-    slope: Tensor
-    images: Tensor
-    label_logits: Tensor
-    parameters: Tensor
+    path: list[Tensor]
+    kept: list[Any]
 
 
 class Student(Protocol):
     """Derivatives of the soft cross-entropy of one batch: parameters [P], images [b, ...], label logits [b, C]."""
 
-    def gradient(self, parameters: Tensor, images: Tensor, label_logits: Tensor) -> Tensor:
-        """Gradient [P] in the parameters."""
+    def gradient(self, parameters: Tensor, images: Tensor, label_logits: Tensor) -> tuple[Tensor, Any]:
+        """Gradient [P] in the parameters; and what `sweep` at the same place may be given, or None."""
 
-    def sweep(self, parameters: Tensor, images: Tensor, label_logits: Tensor, direction: Tensor) -> Sweep:
+    def sweep(
+        self, parameters: Tensor, images: Tensor, label_logits: Tensor, direction: Tensor, kept: Any = None
+    ) -> Sweep:
         """What the gradient's product with a direction [P] depends on."""
 
 
@@ -52,14 +53,16 @@ class AutogradStudent:
 
     network: Network
 
-    def gradient(self, parameters: Tensor, images: Tensor, label_logits: Tensor) -> Tensor:
+    def gradient(self, parameters: Tensor, images: Tensor, label_logits: Tensor) -> tuple[Tensor, None]:
         """Gradient [P] in the parameters."""
         parameters = parameters.detach().requires_grad_()
         with torch.enable_grad():
             (gradient,) = grad(soft_cross_entropy(self.network(parameters, images), label_logits), parameters)
-        return gradient
+        return gradient, None
 
-    def sweep(self, parameters: Tensor, images: Tensor, label_logits: Tensor, direction: Tensor) -> Sweep:
+    def sweep(
+        self, parameters: Tensor, images: Tensor, label_logits: Tensor, direction: Tensor, kept: None = None
+    ) -> Sweep:
         """What the gradient's product with a direction [P] depends on."""
         leaves = [value.detach().requires_grad_() for value in (images, label_logits, parameters)]
         with torch.enable_grad():
@@ -70,10 +73,11 @@ class AutogradStudent:
 
 
 @torch.no_grad()
-def walk(student: Student, synthetic: SyntheticSet, batches: Sequence[StudentBatch], start: Tensor) -> list[Tensor]:
-    """Every point [P] of the student's way, `start` first: one step a batch, nothing else is kept."""
-    path = [start]
+def walk(student: Student, synthetic: SyntheticSet, batches: Sequence[StudentBatch], start: Tensor) -> Walk:
+    """The student's way from `start` [P]: one step a batch; nothing else is kept but what the student keeps."""
+    way = Walk([start], [])
     for batch in batches:
-        gradient = student.gradient(path[-1], *batch.inputs(synthetic))
-        path.append(student_step(path[-1], gradient, synthetic.learning_rate))
-    return path
+        gradient, kept = student.gradient(way.path[-1], *batch.inputs(synthetic))
+        way.path.append(student_step(way.path[-1], gradient, synthetic.learning_rate))
+        way.kept.append(kept)
+    return way

@@ -12,13 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from robustdd import block, head
+from robustdd import block, chunks, head
 from robustdd.convnet import ConvNet
 from robustdd.convolution import image_tangent, prepare, turned
-from robustdd.student import Sweep
-
-CHUNK_VALUES = 2**25
-"""A batch that fills more values of the first layer is swept in parts, so that memory does not grow with it."""
+from robustdd.sweep import Sweep
 
 
 @dataclass(frozen=True)
@@ -29,39 +26,25 @@ class ConvNetStudent:
     """
 
     network: ConvNet
+    chunk: int = 0
 
     @torch.inference_mode()
-    def gradient(self, parameters: Tensor, images: Tensor, label_logits: Tensor) -> Tensor:
+    def gradient(self, parameters: Tensor, images: Tensor, label_logits: Tensor) -> tuple[Tensor, None]:
         """Gradient [P] in the parameters."""
         pieces = self.network.unflatten(parameters)
-        parts = self._parts(images, label_logits)
-        gradients = [_gradient(self.network, pieces, part, labels) for part, labels in parts]
-        if len(gradients) == 1:
-            return gradients[0]
-        shares = [len(part) / len(images) for part, _ in parts]
-        return torch.stack([share * one for share, one in zip(shares, gradients, strict=True)]).sum(0)
+        parts = chunks.split(self.network, images, label_logits, self.chunk)
+        return chunks.summed([_gradient(self.network, pieces, *part) for part in parts], parts), None
 
     @torch.inference_mode()
-    def sweep(self, parameters: Tensor, images: Tensor, label_logits: Tensor, direction: Tensor) -> Sweep:
+    def sweep(
+        self, parameters: Tensor, images: Tensor, label_logits: Tensor, direction: Tensor, kept: None = None
+    ) -> Sweep:
         """What the gradient's product with a direction [P] depends on."""
         duals = torch.split(torch.stack((parameters, direction)), list(self.network.sizes), 1)
         shapes = ((shape if len(shape) > 1 else (1, 1, *shape)) for shape in self.network.shapes)
         pieces = [dual.view(2, *shape) for dual, shape in zip(duals, shapes, strict=True)]
-        parts = self._parts(images, label_logits)
-        sweeps = [_sweep(self.network, pieces, part, labels) for part, labels in parts]
-        if len(sweeps) == 1:
-            return sweeps[0]
-        shares = [len(part) / len(images) for part, _ in parts]
-        scaled = [[share * value for value in sweep] for share, sweep in zip(shares, sweeps, strict=True)]
-        slopes, pixels, labels, points = zip(*scaled, strict=True)
-        return Sweep(torch.stack(slopes).sum(0), torch.cat(pixels), torch.cat(labels), torch.stack(points).sum(0))
-
-    def _parts(self, images: Tensor, label_logits: Tensor) -> list[tuple[Tensor, Tensor]]:
-        height, width = self.network.image_size
-        count = max(1, CHUNK_VALUES // (2 * self.network.width * height * width))
-        if len(images) <= count:
-            return [(images, label_logits)]
-        return list(zip(torch.split(images, count), torch.split(label_logits, count), strict=True))
+        parts = chunks.split(self.network, images, label_logits, self.chunk)
+        return chunks.joined([_sweep(self.network, pieces, *part) for part in parts], parts)
 
 
 def _gradient(network: ConvNet, pieces: list[Tensor], images: Tensor, label_logits: Tensor) -> Tensor:

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from robustdd.consistency import consistency
 from robustdd.convnet import ConvNet
-from robustdd.params import Neighbours, Teachers
+from robustdd.engine import PLAIN
+from robustdd.fused_training import differentiate_by
+from robustdd.params import Engine, Neighbours, Teachers
 from robustdd.pixels import Images
 from robustdd.progress import Listener, Progress, silence
 from robustdd.rng import generator
@@ -19,6 +21,9 @@ from robustdd.weights import blend, blended_weight, mean_one
 
 if TYPE_CHECKING:
     from robustdd.checkpoint import Checkpoints
+
+
+_SNAPSHOT = "snapshot-"
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,13 +52,14 @@ def train_teacher(
     index: int,
     checkpoints: Checkpoints | None = None,
     progress: Listener = silence,
+    engine: Engine = PLAIN,
 ) -> Teacher:
     """Train teacher number `index` (from 0) on images [n, ...] with observed labels int64 [n] and static weights [n].
 
     Runs on the device of `images`. At the start of every epoch whose blend is positive the dynamic weights are formed
-    anew under the parameters of that moment; `normalise` brings the blended weights to mean 1. Static weights of 1 with
-    maximum 0 are DATM's teachers, bit for bit. The bits are the same in one go and resumed from `checkpoints`. Raises
-    Diverged when the loss or a parameter is not finite.
+    anew under the parameters of that moment, in float32 whatever `engine`, settled, makes of the steps; `normalise`
+    brings the blended weights to mean 1. Static weights of 1 with maximum 0 are DATM's teachers, bit for bit. The bits
+    are the same in one go and resumed from `checkpoints`. Raises Diverged when the loss or a parameter is not finite.
 
     Reading: the remark of Sec. 4.2 lets the weights act on the teacher "or" on the outer loop, where there are no real
     samples; they act on the teacher alone. How often they are refreshed is not said; every epoch. Their scale is not
@@ -66,7 +72,7 @@ def train_teacher(
         dynamic = consistency(network, state.parameters, images, observed, neighbours) if share > 0 else None
         weights = _weights(static.to(images.device), dynamic, share, normalise).to(images.device, images.dtype)
         order = generator("teacher", params.seed, index, "epoch", epoch)
-        batches = (params.batch_size, params.augment, order)
+        batches = (params.batch_size, params.augment, order, differentiate_by(engine))
         state, loss = train_epoch(network, state, images, observed, weights, optimizer, *batches)
         require_finite(state, loss, f"teacher {index}, epoch {epoch}")
         teacher = Teacher(
@@ -76,7 +82,7 @@ def train_teacher(
             None if dynamic is None else dynamic.cpu(),
         )
         if checkpoints is not None:
-            checkpoints.save(epoch + 1, _pack(teacher, state), {})
+            checkpoints.save(epoch + 1, _pack(teacher, state), {}, _snapshots(teacher))
         progress(Progress(epoch + 1, params.epochs, {"loss": loss, "blend": share}))
     return teacher
 
@@ -95,14 +101,18 @@ def _begin(
         initial = network.initial(generator("teacher", params.seed, index, "init"))
         return Teacher(initial[None], (), (), None), Trained.fresh(initial.to(images.device))
     tensors = found.tensors
+    snapshots = torch.stack([tensors[name] for name in sorted(tensors) if name.startswith(_SNAPSHOT)])
     losses, blends = (tuple(tensors[name].tolist()) for name in ("losses", "blends"))
-    state = Trained(tensors["snapshots"][-1].to(images.device), tensors["velocity"].to(images.device))
-    return Teacher(tensors["snapshots"], losses, blends, tensors.get("last_dynamic")), state
+    state = Trained(snapshots[-1].to(images.device), tensors["velocity"].to(images.device))
+    return Teacher(snapshots, losses, blends, tensors.get("last_dynamic")), state
+
+
+def _snapshots(teacher: Teacher) -> dict[str, Tensor]:
+    return {f"{_SNAPSHOT}{epoch:06d}": parameters for epoch, parameters in enumerate(teacher.snapshots)}
 
 
 def _pack(teacher: Teacher, state: Trained) -> dict[str, Tensor]:
     tensors = {
-        "snapshots": teacher.snapshots,
         "velocity": state.velocity.cpu(),
         "losses": torch.tensor(teacher.losses, dtype=torch.float64),
         "blends": torch.tensor(teacher.blends, dtype=torch.float64),

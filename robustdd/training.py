@@ -88,13 +88,30 @@ def step(
     return after, float(loss)
 
 
+Differentiate = Callable[[Network, Tensor, Tensor, Tensor, Tensor | None], tuple[Tensor, Tensor]]
+"""(network, parameters [P], images, labels, weights) -> gradient [P] and value of `weighted_cross_entropy`."""
+
+
+def by_autograd(
+    network: Network, parameters: Tensor, images: Tensor, labels: Tensor, weights: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Gradient [P] and value of `weighted_cross_entropy`, of any network."""
+    leaf = parameters.detach().requires_grad_()
+    loss = weighted_cross_entropy(network(leaf, images), labels, weights)
+    return torch.autograd.grad(loss, leaf)[0], loss.detach()
+
+
 def _step(
-    network: Network, state: Trained, images: Tensor, labels: Tensor, weights: Tensor | None, optimizer: Optimizer
+    network: Network,
+    state: Trained,
+    images: Tensor,
+    labels: Tensor,
+    weights: Tensor | None,
+    optimizer: Optimizer,
+    differentiate: Differentiate = by_autograd,
 ) -> tuple[Trained, Tensor]:
     def loss_gradient(parameters: Tensor) -> tuple[Tensor, Tensor]:
-        leaf = parameters.detach().requires_grad_()
-        loss = weighted_cross_entropy(network(leaf, images), labels, weights)
-        return torch.autograd.grad(loss, leaf)[0], loss.detach()
+        return differentiate(network, parameters, images, labels, weights)
 
     rho = optimizer.rho if optimizer.kind == "gsam" else 0.0
     gradient, loss = gsam.gradient(loss_gradient, state.parameters, rho, optimizer.surrogate_share)
@@ -114,6 +131,7 @@ def train_epoch(
     batch_size: int,
     augment: str,
     generator: torch.Generator,
+    differentiate: Differentiate = by_autograd,
 ) -> tuple[Trained, float]:
     """One pass over the images in a fresh random order, the last short batch included, and the mean loss of a sample.
 
@@ -128,7 +146,7 @@ def train_epoch(
         augmented = draw(augment, len(rows), image_size, generator)
         rows = rows.to(images.device)
         batch = (augmented(images[rows]), labels[rows], None if weights is None else weights[rows])
-        state, loss = _step(network, state, *batch, optimizer)
+        state, loss = _step(network, state, *batch, optimizer, differentiate)
         total += loss.double() * len(rows)
     return state, float(total) / len(images)
 

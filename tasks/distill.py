@@ -15,6 +15,7 @@ from robustdd.selection import Selection, random_start, selected_start
 from robustdd.synthetic import SyntheticSet
 from robustdd.trajectories import Trajectories
 from tasks.caching import cached_task
+from tasks.engines import distilling
 from tasks.layout import Layout
 from tasks.reading import (
     class_names,
@@ -48,7 +49,7 @@ def waves(study: Study, row: str, layout: Layout) -> Iterator[list[Unit]]:
 def _params(study: Study, row: str) -> dict[str, Any]:
     asked, recipe = study.rows[row], study.recipes[study.rows[row].recipe]
     initial = {"random": "random", "selected": "selected"}.get(asked.method, recipe.initial)
-    matched = asked.method in MATCHED
+    matched, run = asked.method in MATCHED, run_params(study)
     return {
         "initial": initial,
         "ipc": asked.ipc,
@@ -57,7 +58,8 @@ def _params(study: Study, row: str) -> dict[str, Any]:
         "recipe": recipe if matched else None,
         "aux_share": recipe.aux_share if asked.method == "ours" else 0.0,
         "network": study.network,
-        **run_params(study),
+        "engine": distilling(study, row, str(run["device"])) if matched else None,
+        **run,
     }
 
 
@@ -80,9 +82,8 @@ def distil(unit: Unit, work: Work) -> Made:
     if recipe is None:
         return Made(_set_files(start, {0: start}), notes)
     trajectories = _trajectories(unit, labels, targets)
-    found = distill(
-        network, start, trajectories, recipe, params["aux_share"], params["seed"], work.checkpoints, work.progress
-    )
+    asked = (recipe, params["aux_share"], params["seed"], work.checkpoints, work.progress, params["engine"])
+    found = distill(network, start, trajectories, *asked)
     curve = {
         "losses": found.losses.tolist(),
         "rates": found.rates.tolist(),

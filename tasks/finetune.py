@@ -16,6 +16,7 @@ from robustdd.params import Study
 from robustdd.pixels import part
 from robustdd.progress import Progress
 from tasks.caching import cached_task
+from tasks.engines import training
 from tasks.layout import Layout
 from tasks.reading import (
     class_names,
@@ -32,7 +33,7 @@ from tasks.units import Input, Made, Unit, Work, key_of
 
 def waves(study: Study, view: str, layout: Layout) -> Iterator[list[Unit]]:
     """One unit a teacher: its targets of every start epoch."""
-    teachers = layout.artifact("teachers", view)
+    teachers, run = layout.artifact("teachers", view), run_params(study)
     inputs = {
         **training_inputs(study, layout, study.views[view].cell),
         "reliability": Input(layout.artifact("subset", view), "reliability"),
@@ -42,7 +43,8 @@ def waves(study: Study, view: str, layout: Layout) -> Iterator[list[Unit]]:
         "epochs": study.finetune.epochs,
         "starts": tuple(range(study.finetune.first_start, study.finetune.last_start + 1)),
         "network": study.network,
-        **run_params(study),
+        "engine": training(study, view, str(run["device"])),
+        **run,
     }
     place, units = layout.place("finetune", view), []
     for index in range(study.teachers.num_teachers):
@@ -66,7 +68,15 @@ def finetune(unit: Unit, work: Work) -> Made:
             if start not in targets:
                 parameters = snapshots[start].to(data.images.device)
                 targets[start] = clean_target(
-                    network, parameters, images, observed, params["teachers"], params["epochs"], index, start
+                    network,
+                    parameters,
+                    images,
+                    observed,
+                    params["teachers"],
+                    params["epochs"],
+                    index,
+                    start,
+                    params["engine"],
                 ).cpu()
             work.progress(Progress(count + 1, len(params["starts"])))
     wanted = torch.stack([targets[start] for start in params["starts"]])

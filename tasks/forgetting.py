@@ -10,6 +10,7 @@ from itertools import product
 import torch
 from torch import Tensor
 
+from robustdd.devices import settled
 from robustdd.forgetting import forgetting_score, halves, second_split, separation_warning, static_weight
 from robustdd.params import Forgetting, Study
 from tasks.caching import cached_task
@@ -43,7 +44,7 @@ def waves(study: Study, cell: str, layout: Layout) -> Iterator[list[Unit]]:
         parts.append(Unit(watch.name, place, f"half-s{seed}-{direction}", params, inputs))
     yield parts
     joined = {part.name: Input(part.folder, part.name) for part in parts}
-    values = {"learn_share": study.forgetting.learn_share, "device": study.device}
+    values = {"learn_share": study.forgetting.learn_share, "device": settled(study.device)}
     yield [Unit(join.name, place, "forgetting", values, {**inputs, **joined})]
 
 

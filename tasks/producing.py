@@ -18,6 +18,7 @@ import torch
 
 from robustdd.artifacts import publish, writable
 from robustdd.checkpoint import Checkpoints
+from robustdd.compiling import can_compile
 from robustdd.devices import device_model, resolve
 from robustdd.errors import RobustddError
 from robustdd.progress import Progress
@@ -64,7 +65,8 @@ def produce(unit: Unit, body: Body) -> dict[str, Any]:
 def _binding(frozen: Key, facts: dict[str, Any]) -> dict[str, str]:
     """What a checkpoint must share with the run that resumes from it, in parts: the one that differs is named."""
     values = {f"params.{name}": json.dumps(value, sort_keys=True) for name, value in frozen.params.items()}
-    machine = {name: str(facts[name]) for name in ("device", "threads", "torch")}
+    known: list[str] = [name for name in ("device", "threads", "torch", "compiled") if name in facts]
+    machine = {name: str(facts[name]) for name in known}
     digests = hashlib.sha256(json.dumps(frozen.inputs, sort_keys=True).encode()).hexdigest()
     return {**values, "inputs": digests[:12], "code": frozen.code[:12], **machine}
 
@@ -82,7 +84,10 @@ def _refuse_moved(unit: Unit, frozen: Key) -> None:
 def _facts(unit: Unit) -> dict[str, Any]:
     device = resolve(unit.params.get("device", "cpu"))
     versions = {name: _version(name) for name in VERSIONS}
+    engine = unit.params.get("engine")
+    compiled: dict[str, Any] = {"compiled": can_compile(device.type)} if engine and engine.compile == "on" else {}
     return {
+        **compiled,
         "commit": commit(),
         "device": device_model(device),
         "threads": torch.get_num_threads(),

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from robustdd.convnet import ConvNet
-from robustdd.devices import resolve
+from robustdd.devices import resolve, settled
 from robustdd.params import Network, Study
 from robustdd.pixels import Images, whitened
 from robustdd.whitening import Whitening
@@ -47,7 +47,7 @@ def test_inputs(study: Study, layout: Layout, cell: str) -> dict[str, Input]:
 
 def run_params(study: Study) -> dict[str, str | int]:
     """The device and the threads of every computing task: other threads give other bits."""
-    return {"device": study.device, "threads": study.threads}
+    return {"device": settled(study.device), "threads": study.threads}
 
 
 def training_images(unit: Unit) -> LabelledImages:

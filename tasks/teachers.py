@@ -14,6 +14,7 @@ from robustdd.params import Neighbours, Study, Teachers, View
 from robustdd.teachers import train_teacher
 from robustdd.weights import blend_maxima
 from tasks.caching import cached_task
+from tasks.engines import training
 from tasks.layout import Layout
 from tasks.reading import (
     LabelledImages,
@@ -39,7 +40,7 @@ def waves(study: Study, view: str, layout: Layout) -> Iterator[list[Unit]]:
     if weights not in WITHOUT_STATIC_WEIGHTS:
         inputs["forgetting"] = Input(layout.artifact("forgetting", cell), "forgetting")
     maxima = maxima_of(study.views[view], study.teachers)
-    params = [teacher_params(study, weights, index, maximum) for index, maximum in enumerate(maxima)]
+    params = [teacher_params(study, view, index, maximum) for index, maximum in enumerate(maxima)]
     yield [
         Unit(train.name, layout.place("teachers", view), f"teacher-{index:03d}", values, inputs)
         for index, values in enumerate(params)
@@ -55,8 +56,9 @@ def maxima_of(view: View, teachers: Teachers) -> tuple[float, ...]:
     return (fixed.get(view.weights, 0.0),) * count
 
 
-def teacher_params(study: Study, weights: str, index: int, maximum: float) -> dict[str, Any]:
-    """What one teacher depends on: not P, nor the neighbours where its blend is 0."""
+def teacher_params(study: Study, view: str, index: int, maximum: float) -> dict[str, Any]:
+    """What one teacher of a view depends on: not P, nor the neighbours where its blend is 0."""
+    weights, run = study.views[view].weights, run_params(study)
     return {
         "teachers": replace(study.teachers, num_teachers=1, ladder="paper"),
         "network": study.network,
@@ -65,7 +67,8 @@ def teacher_params(study: Study, weights: str, index: int, maximum: float) -> di
         "normalise": weights != "literal",
         "blend_maximum": maximum,
         "index": index,
-        **run_params(study),
+        "engine": training(study, view, str(run["device"])),
+        **run,
     }
 
 
@@ -86,6 +89,7 @@ def train(unit: Unit, work: Work) -> Made:
         params["index"],
         work.checkpoints,
         work.progress,
+        params["engine"],
     )
     curves = {"losses": list(teacher.losses), "blends": list(teacher.blends)}
     return Made(

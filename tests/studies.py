@@ -39,6 +39,7 @@ def tiny_study() -> dict[str, Any]:
         },
         "grid": {"forgetting": [CELL], "reliability": [SGR], "finetune": [SGR], "full": [CELL]},
         "network": {"width": 8, "depth": 2},
+        "engine": {},
         "forgetting": {"epochs": 3, "batch_size": 64, "seeds": [0], "network": {"width": 8, "depth": 2}},
         "teachers": {
             "num_teachers": 2,

@@ -198,3 +198,62 @@ def test_facts_that_could_not_be_read_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="too many"):
         Checkpoints(tmp_path, BINDING).save(1, {}, {"text": "x" * 17 * 2**20})
     assert names(tmp_path) == []
+
+
+def with_pieces(checkpoints: Checkpoints, step: int) -> None:
+    """A checkpoint that grows by one piece a step."""
+    pieces = {f"piece-{one}": torch.full((1000,), float(one)) for one in range(step)}
+    checkpoints.save(step, {"step": torch.tensor(step)}, {"step": step}, pieces)
+
+
+def piece(folder: Path, step: int, one: int) -> Path:
+    return folder / f"step-{step:06d}" / f"piece-{one}.lasting.safetensors"
+
+
+def test_what_lasts_is_written_once_and_comes_back_with_the_rest(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, BINDING)
+    for step in (1, 2, 3):
+        with_pieces(checkpoints, step)
+    assert [piece(tmp_path, step, 0).stat().st_ino for step in (2, 3)] == [piece(tmp_path, 3, 0).stat().st_ino] * 2
+    found = checkpoints.latest()
+    assert found is not None and set(found.tensors) == {"step", "piece-0", "piece-1", "piece-2"}
+    assert all(torch.equal(found.tensors[f"piece-{one}"], torch.full((1000,), float(one))) for one in range(3))
+
+
+def test_a_piece_that_is_another_now_or_of_another_binding_is_written_anew(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, BINDING)
+    with_pieces(checkpoints, 2)
+    checkpoints.save(3, {}, {}, {"piece-0": torch.ones(1000), "piece-1": torch.ones(1000)})
+    inodes = [[piece(tmp_path, step, one).stat().st_ino for step in (2, 3)] for one in (0, 1)]
+    assert inodes[0][0] != inodes[0][1] and inodes[1][0] == inodes[1][1]
+    found = checkpoints.latest()
+    assert found is not None and torch.equal(found.tensors["piece-0"], torch.ones(1000))
+    with_pieces(Checkpoints(tmp_path / "other", BINDING), 1)
+    with_pieces(Checkpoints(tmp_path / "other", {**BINDING, "key": "k2"}), 2)
+    assert piece(tmp_path / "other", 2, 0).stat().st_nlink == 1
+
+
+def test_a_disk_without_second_names_gets_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(1, "no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    checkpoints = Checkpoints(tmp_path, BINDING)
+    for step in (1, 2):
+        with_pieces(checkpoints, step)
+    found = checkpoints.latest()
+    assert found is not None and found.step == 2 and piece(tmp_path, 2, 0).stat().st_nlink == 1
+
+
+def test_a_damaged_piece_is_noticed_and_not_taken_over(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, BINDING)
+    with_pieces(checkpoints, 1)
+    with_pieces(checkpoints, 2)
+    content = bytearray(piece(tmp_path, 2, 1).read_bytes())
+    content[-1] ^= 1
+    piece(tmp_path, 2, 1).write_bytes(bytes(content))
+    found = checkpoints.latest()
+    assert found is not None and found.step == 1
+    with_pieces(checkpoints, 2)
+    found = checkpoints.latest()
+    assert found is not None and found.step == 2

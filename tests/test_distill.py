@@ -56,8 +56,10 @@ class Memory:
     def latest(self) -> Saved | None:
         return self.saved[-1] if self.saved else None
 
-    def save(self, step: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        copies = {name: value.clone().contiguous() for name, value in tensors.items()}
+    def save(
+        self, step: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], lasting: Mapping[str, Tensor]
+    ) -> None:
+        copies = {name: value.clone().contiguous() for name, value in {**tensors, **lasting}.items()}
         self.saved.append(Saved(step, copies, dict(facts)))
 
 

@@ -12,7 +12,8 @@ from robustdd.convnet import ConvNet
 from robustdd.errors import Diverged, UserError
 from robustdd.gradients import Gradients, trajectory_gradients
 from robustdd.rng import generator
-from robustdd.student import AutogradStudent, StudentBatch, Sweep
+from robustdd.student import AutogradStudent, StudentBatch
+from robustdd.sweep import Sweep
 from robustdd.synthetic import SyntheticSet
 from tests.reference import matching as reference
 
@@ -106,11 +107,11 @@ def test_dropping_the_hessian_would_be_noticed(monkeypatch):
     exact = values(case.gradients("unroll"))
 
     class Forgetful(AutogradStudent):
-        def sweep(self, parameters: Tensor, images: Tensor, label_logits: Tensor, direction: Tensor) -> Sweep:
-            full = super().sweep(parameters, images, label_logits, direction)
-            return full._replace(parameters=torch.zeros_like(parameters))
+        def sweep(self, *place: Tensor | None) -> Sweep:
+            full = super().sweep(*place)
+            return full._replace(parameters=torch.zeros_like(full.parameters))
 
-    monkeypatch.setattr("robustdd.gradients._student", Forgetful)
+    monkeypatch.setattr("robustdd.gradients.student_of", lambda network, engine: Forgetful(network))
     assert error(values(case.gradients("adjoint"))[1:], exact[1:]) > 1e-3
 
 
@@ -144,10 +145,11 @@ def test_memory_does_not_grow_with_the_steps(monkeypatch):
     original = adjoint.walk
 
     def spy(*args):
-        path = original(*args)
-        alive.append(len(path))
-        assert all(not point.requires_grad for point in path)
-        return path
+        way = original(*args)
+        alive.append(len(way.path))
+        assert all(not point.requires_grad for point in way.path)
+        assert way.kept == [None] * 6
+        return way
 
     monkeypatch.setattr(adjoint, "walk", spy)
     Case(8, steps=6).gradients()

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import builtins
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,11 +12,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.nn import functional as F
 
 from robustdd import neighbours
 from robustdd.errors import Diverged, UserError
 from robustdd.neighbours import nearest_neighbours
 from robustdd.rng import generator
+from robustdd.weights import dynamic_weight
 from tests.reference import consistency as reference
 
 torch.set_num_threads(1)
@@ -122,19 +127,58 @@ def test_two_faiss_at_once_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_faiss_goes_to_its_gpu_where_it_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
     import faiss
 
-    moved = []
+    asked = []
 
-    def to_gpu(resources: str, device: int, index: Any) -> Any:
-        moved.append((resources, device))
-        return index
+    def knn_gpu(resources: str, queries: Any, rows: Any, **how: Any) -> Any:
+        asked.append((resources, how))
+        return faiss.knn(queries, rows, **how)
 
     stand_in = SimpleNamespace(
-        IndexFlatIP=faiss.IndexFlatIP,
+        METRIC_INNER_PRODUCT=faiss.METRIC_INNER_PRODUCT,
         get_num_gpus=lambda: 1,
         StandardGpuResources=lambda: "resources",
-        index_cpu_to_gpu=to_gpu,
+        knn_gpu=knn_gpu,
     )
     monkeypatch.setattr(neighbours, "_faiss", lambda: stand_in)
     rows = features(0)
     assert torch.equal(nearest_neighbours(rows, 3, "faiss"), nearest_neighbours(rows, 3, "torch"))
-    assert moved == [("resources", 0)]
+    assert asked == [("resources", {"k": 4, "metric": faiss.METRIC_INNER_PRODUCT})]
+
+
+def test_both_agree_but_for_what_is_within_a_millionth_of_the_last_and_so_do_the_weights() -> None:
+    rows = torch.randn(3000, 64, generator=generator("agree")).relu()
+    found = [nearest_neighbours(rows, 20, backend) for backend in BACKENDS]
+    unit = F.normalize(rows.double(), dim=1)
+    similarity = unit @ unit.T
+    for row, (one, other) in enumerate(zip(*found, strict=True)):
+        last = similarity[row][one].min()
+        for stranger in set(one.tolist()) ^ set(other.tolist()):
+            assert abs(float(similarity[row, stranger] - last)) < 1e-6
+    probabilities = torch.rand(3000, 10, generator=generator("predicted")).softmax(1)
+    observed = torch.randint(10, (3000,), generator=generator("observed"))
+    weights = [dynamic_weight(probabilities, one, observed) for one in found]
+    torch.testing.assert_close(*weights, rtol=0, atol=1e-5)
+
+
+PEAK = """
+import re, sys, torch
+from robustdd.neighbours import nearest_neighbours
+def memory(name):
+    return 1024 * int(re.search(name + r":\\s+(\\d+)", open("/proc/self/status").read())[1])
+torch.set_num_threads(1)
+rows = torch.rand(1500, 16384, generator=torch.Generator().manual_seed(0))
+nearest_neighbours(rows[:100], 5, sys.argv[1])
+open("/proc/self/clear_refs", "w").write("5")  # the peak so far is forgotten
+before = memory("VmRSS")
+nearest_neighbours(rows, 20, sys.argv[1])
+print((memory("VmHWM") - before) / rows.nbytes)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the peak of memory is read from Linux")
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_memory_above_the_features_is_one_copy_of_them_and_little_more(backend: str) -> None:
+    """At 50,000 rows of 2,048 numbers a copy is 0.41 GB; an index, or all similarities, would be another."""
+    command = (sys.executable, "-c", PEAK, backend)
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert 0.9 < float(done.stdout) < 1.6

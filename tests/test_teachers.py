@@ -41,8 +41,8 @@ class Memory:
     def latest(self) -> SimpleNamespace | None:
         return self.saved
 
-    def save(self, step: int, tensors: dict[str, Tensor], facts: dict[str, object]) -> None:
-        copies = {name: tensor.clone() for name, tensor in tensors.items()}
+    def save(self, step: int, tensors: dict[str, Tensor], facts: dict[str, object], lasting: dict[str, Tensor]) -> None:
+        copies = {name: tensor.clone() for name, tensor in {**tensors, **lasting}.items()}
         self.saved = SimpleNamespace(step=step, tensors=copies, facts=facts)
         self.steps.append(step)
         if step == self.fail_after:
@@ -160,6 +160,16 @@ def test_a_resumed_run_without_dynamic_weights_has_none() -> None:
 def test_what_was_saved_on_disk_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     train(params=replace(SGD, epochs=3, warmup_share=2 / 3), checkpoints=Checkpoints(tmp_path, {"key": "k"}))
     assert same(train(checkpoints=Checkpoints(tmp_path, {"key": "k"})), train())
+
+
+def test_every_snapshot_is_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them every epoch would be gigabytes for a teacher of a hundred epochs."""
+    written: list[str] = []
+    original = Path.write_bytes
+    monkeypatch.setattr(Path, "write_bytes", lambda path, data: written.append(path.name) or original(path, data))
+    train(checkpoints=Checkpoints(tmp_path, {"key": "k"}))
+    snapshots = [name for name in written if name.startswith("snapshot-")]
+    assert len(snapshots) == len(set(snapshots)) == 6
 
 
 def test_another_index_or_seed_is_another_teacher_and_the_same_is_the_same() -> None:

@@ -119,11 +119,11 @@ def test_a_teacher_knows_neither_the_number_of_teachers_nor_neighbours_it_does_n
 
     study = load_study(CODE)
     more = replace(study, teachers=replace(study.teachers, num_teachers=7))
-    assert teacher_params(study, "sgr", 0, 0.0) == teacher_params(more, "sgr", 0, 0.0)
+    assert teacher_params(study, "digits-sym40-sgr", 0, 0.0) == teacher_params(more, "digits-sym40-sgr", 0, 0.0)
     other = replace(study, neighbours=replace(study.neighbours, k=3))
-    assert teacher_params(study, "sgr", 0, 0.0) == teacher_params(other, "sgr", 0, 0.0)
-    assert teacher_params(study, "sgr", 1, 0.5) != teacher_params(other, "sgr", 1, 0.5)
-    assert teacher_params(study, "sgr", 1, 0.5) != teacher_params(study, "sgr", 2, 0.5)
+    assert teacher_params(study, "digits-sym40-sgr", 0, 0.0) == teacher_params(other, "digits-sym40-sgr", 0, 0.0)
+    assert teacher_params(study, "digits-sym40-sgr", 1, 0.5) != teacher_params(other, "digits-sym40-sgr", 1, 0.5)
+    assert teacher_params(study, "digits-sym40-sgr", 1, 0.5) != teacher_params(study, "digits-sym40-sgr", 2, 0.5)
 
 
 @pytest.mark.parametrize(
