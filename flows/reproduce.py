@@ -21,12 +21,13 @@ from flows.order import Place, needs
 from flows.running import SERVER_LOST
 from flows.server import answers
 from flows.stage import leave, run_stage, stage_module
-from flows.stopping import INTERRUPTED, exit_code, stop_on_signals
+from flows.stopping import INTERRUPTED, asked, exit_code, stop_on_signals
+from flows.terminal import terminal
 from robustdd.errors import RobustddError
 from robustdd.study import load_study
 from tasks.caching import Outcome
 from tasks.layout import Layout
-from tasks.worker import log_to_terminal
+from tasks.stopping import Stopped
 
 log = logging.getLogger("robustdd.run")
 
@@ -54,14 +55,15 @@ def run_all(
     """Run every stage after those that it needs, independent ones at once, within `workers` workers in all.
 
     A stage keeps its share of the workers to its end, at most as many as it has tasks (`width`). One that fails takes
-    those with it that need it, and no other. What stands in `progress` is not run again.
+    those with it that need it, and no other. What stands in `progress` is not run again. Raises Stopped when this
+    process is asked to stop and something is left.
     """
     left = {place: needed for place, needed in table.items() if place not in progress.ended()}
     running: dict[Future[list[Outcome]], tuple[Place, int]] = {}
     with ended(ThreadPoolExecutor(workers)) as stages:
-        while left or running:
+        while running or (left and asked() is None):
             _give_up(left, progress)
-            ready = [place for place, needed in left.items() if needed <= progress.done.keys()]
+            ready = [place for place, needed in left.items() if needed <= progress.done.keys() and asked() is None]
             free = workers - sum(share for _, share in running.values())
             for index, place in enumerate(ready[:free]):
                 share = min(width(place), max(1, free // (len(ready) - index)))
@@ -74,6 +76,9 @@ def run_all(
                     progress.done[place] = future.result()
                 except RobustddError as error:
                     progress.failed[place] = error
+    stopped = [place for place, error in progress.failed.items() if isinstance(error, Stopped)]
+    if (reason := asked()) is not None and (left or stopped):
+        raise Stopped(f"{len(left) + len(stopped)} stages are left: {reason}; what is finished is kept")
 
 
 def _give_up(left: dict[Place, frozenset[Place]], progress: Progress) -> None:
@@ -114,6 +119,8 @@ def reproduce(
 
         try:
             run_as_flow(study.name, body)
+        except Stopped:
+            raise
         except Exception as trouble:
             SERVER_LOST.set()
             reason = (str(trouble) or type(trouble).__name__).splitlines()[0][:200]
@@ -127,11 +134,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m flows.reproduce", description=__doc__)
     parser.add_argument("study", nargs="?", default=".", help="folder of a params.yaml (default: this one)")
     add_fanout(parser)
-    asked = parser.parse_args(arguments)
-    log_to_terminal()
+    given = parser.parse_args(arguments)
     clock = time.monotonic()
     try:
-        progress = reproduce(Path(asked.study), asked.workers, asked.runner, asked.address)
+        with terminal():
+            progress = reproduce(Path(given.study), given.workers, given.runner, given.address)
+    except Stopped as stop:
+        print(f"error: {stop}", file=sys.stderr)
+        return exit_code(stop)
     except RobustddError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -145,7 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     outcomes = [one for done in progress.done.values() for one in done]
     cached = sum(one.cached for one in outcomes)
     told = f"{len(progress.done)} stages, {len(outcomes) - cached} executed, {cached} cached"
-    print(f"{asked.study}: {told}, {time.monotonic() - clock:.1f} s", file=sys.stderr)
+    print(f"{given.study}: {told}, {time.monotonic() - clock:.1f} s", file=sys.stderr)
     return 1 if progress.failed else 0
 
 

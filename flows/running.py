@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from threading import Event
 
 from flows.fanout import Crew, Fanout, told
+from flows.naming import About
 from flows.server import answers
 from robustdd.errors import RobustddError
 from tasks.caching import Outcome
@@ -24,36 +25,35 @@ Waves = Callable[[], Iterator[list[Unit]]]
 """The units of a stage, wave after wave: a wave is asked for when the one before is done."""
 
 
-def run_units(stage: str, ident: str, waves: Waves, fanout: Fanout, labels: Sequence[str] = ()) -> list[Outcome]:
+def run_units(about: About, waves: Waves, fanout: Fanout) -> list[Outcome]:
     """Run every unit of a stage, as many of a wave at once as there are workers. RobustddError for a unit that failed.
 
     The artifacts decide, not the server: when Prefect itself fails on the way, the rest runs without it.
     """
     url, since = os.environ.get("PREFECT_API_URL"), time.time()
+    name = f"{about.stage} {about.ident}"
     outcomes: dict[str, Outcome] = {}
     if url and answers(url):
         try:
-            _live(stage, ident, waves, fanout, labels, outcomes)
+            _live(about, waves, fanout, outcomes)
             return list(outcomes.values())
         except RobustddError:
             raise
         except Exception as trouble:
             SERVER_LOST.set()
             reason = (str(trouble) or type(trouble).__name__).splitlines()[0][:200]
-            log.warning("%s %s: the Prefect server failed (%s); going on without it", stage, ident, reason)
+            log.warning("%s: the Prefect server failed (%s); going on without it", name, reason)
     else:
         where = f" at {url}" if url else ""
-        log.info("%s %s: no Prefect server%s; the tasks run directly, with the same cache", stage, ident, where)
+        log.info("%s: no Prefect server%s; the tasks run directly, with the same cache", name, where)
     _direct(waves, fanout, outcomes, since)
     return list(outcomes.values())
 
 
-def _live(
-    stage: str, ident: str, waves: Waves, fanout: Fanout, labels: Sequence[str], outcomes: dict[str, Outcome]
-) -> None:
+def _live(about: About, waves: Waves, fanout: Fanout, outcomes: dict[str, Outcome]) -> None:
     from flows.live import run_live
 
-    run_live(stage, ident, waves(), fanout, labels, outcomes)
+    run_live(about, waves(), fanout, outcomes)
 
 
 def _direct(waves: Waves, fanout: Fanout, outcomes: dict[str, Outcome], since: float) -> None:

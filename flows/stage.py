@@ -14,9 +14,11 @@ from types import ModuleType
 from typing import NoReturn
 
 from flows.fanout import add_fanout, fanout_for
+from flows.naming import about
 from flows.record import write_record
 from flows.running import SERVER_LOST, run_units
-from flows.stopping import INTERRUPTED, exit_code, leave_at_once, stop_on_signals
+from flows.stopping import INTERRUPTED, exit_code, interrupted, leave_at_once, stop_on_signals, stoppable
+from flows.terminal import terminal
 from robustdd.artifacts import read_manifest
 from robustdd.errors import RobustddError
 from robustdd.params import Study
@@ -24,8 +26,9 @@ from robustdd.study import load_study, require_id
 from tasks.caching import Outcome
 from tasks.layout import Layout
 from tasks.locking import only_writer
+from tasks.stopping import Stop, Stopped
 from tasks.units import Unit, stage_code
-from tasks.worker import compute_exactly, log_to_terminal
+from tasks.worker import compute_exactly
 
 log = logging.getLogger("robustdd.run")
 
@@ -56,14 +59,9 @@ def run_stage(
     _make_folders(layout)
     compute_exactly(study.threads)
     units: dict[str, Unit] = {}
-    with only_writer(layout.lock(stage, ident)):
-        outcomes = run_units(
-            stage,
-            ident,
-            lambda: _noted(module.waves(study, ident, layout), units),
-            fanout,
-            (f"study:{study.name}", f"stage:{stage}", f"id:{ident}"),
-        )
+    with only_writer(layout.lock(stage, ident)), stoppable(Stop(layout.stop(stage, ident))):
+        told = about(study, stage, ident, layout)
+        outcomes = run_units(told, lambda: _noted(module.waves(study, ident, layout), units), fanout)
         if stage_code(module.__name__) != fanout.setup.code:
             raise RobustddError(f"{stage} {ident}: its code changed while it ran; run again")
         _prune(layout.artifact(stage, ident), list(units))
@@ -110,16 +108,22 @@ def _finish(module: ModuleType, study: Study, layout: Layout) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code: 0 when all is whole, 2 for the user's mistakes, 1 for other failures, 128 + n for signal n."""
+    """Exit code: 0 when all is whole, 2 for the user's mistakes, 1 for other failures, 128 + n for signal n.
+
+    A run that is cancelled in the UI ends as by Ctrl-C: what has checkpoints saves one, the next run goes on from it.
+    """
     parser = argparse.ArgumentParser(prog="python -m flows.stage", description=__doc__)
     parser.add_argument("stage", help=", ".join(STAGES))
     parser.add_argument("id", help="dataset, cell, view or row, as params.yaml names it")
     add_fanout(parser)
     asked = parser.parse_args(arguments)
-    log_to_terminal()
     clock = time.monotonic()
     try:
-        outcomes = run_stage(asked.stage, asked.id, Path.cwd(), asked.workers, asked.runner, asked.address)
+        with terminal():
+            outcomes = run_stage(asked.stage, asked.id, Path.cwd(), asked.workers, asked.runner, asked.address)
+    except Stopped as stop:
+        print(f"error: {stop}", file=sys.stderr)
+        return exit_code(stop)
     except RobustddError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -133,8 +137,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def leave(code: int) -> NoReturn:
-    """End the process; at once after a signal, and when a server was lost: Prefect would try to tell it every event."""
-    if SERVER_LOST.is_set() or code > 128:
+    """End the process; at once where nobody waits for what runs, or for a lost server: Prefect tells it every event."""
+    if SERVER_LOST.is_set() or interrupted():
         leave_at_once(code)
     sys.exit(code)
 

@@ -68,6 +68,10 @@ class Checkpoints:
             log.warning("checkpoints in %s are not used: %s", self.folder, "; ".join(changed))
         return None
 
+    def due(self, step: int, every: int) -> bool:
+        """Whether the state after `step` steps is to be saved: every so many steps; who watches may ask for more."""
+        return step % every == 0
+
     def save(
         self, step: int, tensors: Mapping[str, Tensor], facts: Mapping[str, JSON], lasting: Mapping[str, Tensor] = {}
     ) -> None:

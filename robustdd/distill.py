@@ -68,10 +68,10 @@ def distill(
         gradients = _gradients(network, state.synthetic, trajectories, recipe, aux_share, drawn, engine)
         state = advance(state, gradients, recipe, drawn)
         done = index + 1
-        if checkpoints is not None and done % recipe.checkpoint_every == 0:
+        if checkpoints is not None and checkpoints.due(done, recipe.checkpoint_every):
             checkpoints.save(done, _pack(state), {"skipped": state.skipped}, _saved_sets(state))
         if done % TOLD_EVERY == 0 or done == recipe.iterations:
-            progress(Progress(done, recipe.iterations, _figures(state, index)))
+            progress(Progress(done, recipe.iterations, _figures(state, index), state.synthetic.tensors()))
     return Distilled(state.synthetic, state.saved, state.losses, state.rates, state.skipped)
 
 

@@ -57,6 +57,14 @@ class Layout:
         """Folder of what is known of the units made at `place` and not in its run record yet."""
         return self.study / ".robustdd" / "made" / place.stage / place.ident
 
+    def stop(self, stage: str, ident: str) -> Path:
+        """File that is there while a stage is asked to stop."""
+        return self.study / ".robustdd" / "stop" / f"{stage}-{ident}"
+
+    def flow_runs(self, stage: str, ident: str) -> Path:
+        """The Prefect runs of a stage that have not told a server their end."""
+        return self.study / ".robustdd" / "flow-runs" / f"{stage}-{ident}"
+
     def checkpoints(self, place: Place, name: str) -> Path:
         """Folder of the checkpoints of the unit `name` at `place`; outside of what DVC tracks."""
         return self.study / ".robustdd" / "checkpoints" / place.stage / place.ident / name

@@ -83,7 +83,8 @@ def train_teacher(
         )
         if checkpoints is not None:
             checkpoints.save(epoch + 1, _pack(teacher, state), {}, _snapshots(teacher))
-        progress(Progress(epoch + 1, params.epochs, {"loss": loss, "blend": share}))
+        figures, shown = {"loss": loss, "blend": share}, {"parameters": state.parameters}
+        progress(Progress(epoch + 1, params.epochs, figures, shown))
     return teacher
 
 

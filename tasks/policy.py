@@ -10,10 +10,13 @@ from prefect import Task, task
 from prefect.cache_policies import CachePolicy
 from prefect.context import TaskRunContext
 from prefect.results import ResultStore, get_result_store
+from prefect.states import Cancelled
 
 from robustdd.errors import RobustddError
 from tasks.caching import find, task_of
+from tasks.live import LiveWatch
 from tasks.producing import produce
+from tasks.stopping import Stopped
 from tasks.units import Unit, key_of
 from tasks.worker import WorkerSetup
 
@@ -51,12 +54,19 @@ def _reconcile(store: ResultStore, key: str, valid: bool) -> None:
 def prefect_task(name: str) -> Task[[Unit, WorkerSetup], dict[str, Any]]:
     """Prefect task over a body. Not retried: what fails here fails again; a killed one resumes from its checkpoint.
 
-    The body is looked up where it runs, so that another process runs the code whose key it takes.
+    One that is stopped ends Cancelled, with the line of its `Stopped` as the state's message. The body is looked up
+    where it runs, so that another process runs the code whose key it takes.
     """
 
-    def run(unit: Unit, setup: WorkerSetup) -> dict[str, Any]:
+    def run(unit: Unit, setup: WorkerSetup) -> Any:
         setup.apply(unit)
-        return produce(unit, task_of(unit).body)
+        watch = LiveWatch(unit)
+        try:
+            return produce(unit, task_of(unit).body, watch)
+        except Stopped as stop:
+            return Cancelled(message=str(stop))
+        finally:
+            watch.close()
 
     return task(
         name=name.removeprefix("tasks."),

@@ -8,7 +8,6 @@ import logging
 import platform
 import subprocess
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
@@ -17,13 +16,14 @@ from typing import Any
 import torch
 
 from robustdd.artifacts import publish, writable
-from robustdd.checkpoint import Checkpoints
 from robustdd.compiling import can_compile
 from robustdd.devices import device_model, resolve
 from robustdd.errors import RobustddError
-from robustdd.progress import Progress
 from tasks.code import ROOT
+from tasks.gpu import gauged
 from tasks.made import leave
+from tasks.reporting import Reporter, WatchedCheckpoints, Watcher, unwatched
+from tasks.stopping import Stop
 from tasks.units import Body, Key, Unit, Work, key_of
 
 log = logging.getLogger("robustdd.run")
@@ -31,9 +31,10 @@ log = logging.getLogger("robustdd.run")
 VERSIONS = ("torch", "numpy", "faiss-cpu", "faiss-gpu", "prefect", "dvc", "pyarrow")
 
 
-def produce(unit: Unit, body: Body) -> dict[str, Any]:
+def produce(unit: Unit, body: Body, watcher: Watcher = unwatched) -> dict[str, Any]:
     """Make the artifact of `unit` and return the facts of this run that no key determines.
 
+    Raises Stopped, before it begins or later, when the stage is asked to stop; what is computed is then checkpointed.
     Raises RobustddError after publishing when code or inputs moved meanwhile. The artifact keeps the key of the code
     that made it; DVC hashes dependencies after the command and must not record the new code with the old result.
     """
@@ -42,8 +43,15 @@ def produce(unit: Unit, body: Body) -> dict[str, Any]:
     unit.folder.mkdir(parents=True, exist_ok=True)
     writable(unit.folder)
     facts = _facts(unit)
-    checkpoints = Checkpoints(unit.place.layout.checkpoints(unit.place, unit.name), _binding(frozen, facts))
-    made = body(unit, Work(checkpoints, _Reporter(unit.name)))
+    reporter = Reporter(unit.name, Stop.of(unit.place), watcher)
+    reporter.end_if_asked("before it began")
+    folder = unit.place.layout.checkpoints(unit.place, unit.name)
+    checkpoints = WatchedCheckpoints(folder, _binding(frozen, facts), reporter)
+    try:
+        with gauged(unit.name, resolve(unit.params.get("device", "cpu"))):
+            made = body(unit, Work(checkpoints, reporter))
+    finally:
+        reporter.close()
     publish(
         unit.folder,
         unit.name,
@@ -111,26 +119,3 @@ def _version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
-
-
-class _Reporter:
-    """Says in one log line every few seconds how far a unit is and how long it will still take."""
-
-    every_seconds = 5.0
-
-    def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._name, self._clock = name, clock
-        self._first: tuple[float, int] | None = None
-        self._last = clock()
-
-    def __call__(self, progress: Progress) -> None:
-        now = self._clock()
-        if self._first is None:
-            self._first = (now, progress.step)
-        elif now - self._last >= self.every_seconds:
-            self._last = now
-            begun, step = self._first
-            rate = (progress.step - step) / (now - begun)
-            left = f", {(progress.total - progress.step) / rate:.0f} s left" if rate > 0 else ""
-            figures = "".join(f", {name} {value:.4g}" for name, value in progress.figures.items())
-            log.info("%s: %d of %d%s%s", self._name, progress.step, progress.total, figures, left)

@@ -55,7 +55,7 @@ def compute_exactly(threads: int) -> None:
 def log_to_terminal() -> None:
     """Show the project's own lines, plain, once; Prefect's loggers, which print tracebacks, have no handler here."""
     logger = logging.getLogger("robustdd")
-    if not any(type(handler) is logging.StreamHandler for handler in logger.handlers):
+    if not any(isinstance(handler, logging.StreamHandler) for handler in logger.handlers):
         logger.addHandler(logging.StreamHandler(sys.stderr))
     logger.setLevel(logging.INFO)
     logger.propagate = False

@@ -56,6 +56,9 @@ class Memory:
     def latest(self) -> Saved | None:
         return self.saved[-1] if self.saved else None
 
+    def due(self, step: int, every: int) -> bool:
+        return step % every == 0
+
     def save(
         self, step: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], lasting: Mapping[str, Tensor]
     ) -> None:

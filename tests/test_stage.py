@@ -14,10 +14,8 @@ import torch
 
 from flows import stage
 from robustdd.errors import RobustddError
-from robustdd.progress import Progress
 from tasks.caching import task_of
 from tasks.layout import Layout
-from tasks.producing import _Reporter
 from tests.pipeline import CODE, bits, change, names, run, stages
 from tests.studies import CELL, PLAIN, SGR, tiny_study
 
@@ -163,7 +161,7 @@ def test_what_a_failing_server_was_not_told_counts_as_executed(
     """The server is lost when the first teacher is made and nobody has heard of it yet."""
     from flows import running
 
-    def lost(stage: str, ident: str, waves: running.Waves, *_: object) -> None:
+    def lost(_: object, waves: running.Waves, *__: object) -> None:
         for unit in next(waves())[:1]:
             assert not task_of(unit).direct(unit).cached
         raise ConnectionError("gone")
@@ -201,18 +199,6 @@ def test_a_stage_that_is_killed_loses_neither_artifacts_nor_what_is_known_of_the
     units = json.loads(layout.run_record("teachers", SGR).read_bytes())["units"]
     assert all(facts["seconds"] > 0 for facts in units.values()) and len(units) == 2
     assert not layout.made(layout.place("teachers", SGR)).exists()
-
-
-def test_a_long_task_says_every_few_seconds_how_long_it_will_take(caplog: pytest.LogCaptureFixture) -> None:
-    now = [0.0]
-    report = _Reporter("distilled", lambda: now[0])
-    with caplog.at_level(logging.INFO, "robustdd.run"):
-        for step in range(1, 101):
-            now[0] = step * 0.5
-            report(Progress(step, 100, {"loss": 0.123456}))
-    assert len(caplog.messages) == 10
-    assert caplog.messages[0] == "distilled: 10 of 100, loss 0.1235, 45 s left"
-    assert caplog.messages[-1] == "distilled: 100 of 100, loss 0.1235, 0 s left"
 
 
 def test_stages_in_dvc_yaml_params_and_code_are_the_same(built: Path) -> None:
