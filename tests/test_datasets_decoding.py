@@ -155,3 +155,9 @@ def test_damaged_images_are_decoded_or_refused_in_one_line(seed: bytes, place: i
         assert str(error).startswith("x.png: ") and str(error).isprintable()
     else:
         assert found.shape == (3, 8, 8)
+
+
+def test_what_is_no_image_at_all_is_told_without_an_address() -> None:
+    with pytest.raises(UserError) as refused:
+        decoding.decode(b"no image", "a.png", COLOUR)
+    assert str(refused.value).endswith("(cannot identify image file)")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from robustdd.errors import RobustddError, UserError
 
 _MOST = 120
+_OBJECT = re.compile(r" ?<[^<>]* at 0x[0-9a-f]+>")
 
 
 @contextmanager
@@ -28,5 +30,5 @@ def told_as(line: str) -> Iterator[None]:
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    first = (str(error).strip().splitlines() or [""])[0][:_MOST]
+    first = _OBJECT.sub("", (str(error).strip().splitlines() or [""])[0])[:_MOST]
     return "".join(part for part in first if part.isprintable()) or type(error).__name__
