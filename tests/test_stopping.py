@@ -81,7 +81,7 @@ def test_a_stopped_study_begins_no_other_stage() -> None:
         return []
 
     progress = Progress()
-    with pytest.raises(Stopped, match="^2 stages are left: SIGTERM came; what is finished is kept$"):
+    with pytest.raises(Stopped, match=r"^2 stages are left: SIGTERM came; what is finished is kept$"):
         run_all(table, lambda place: 1, 2, run, progress)
     assert begun == places[:1] and list(progress.done) == places[:1]
 
@@ -91,7 +91,7 @@ def test_a_stage_that_was_stopped_is_told_as_left() -> None:
         ask_all("cancelled in the Prefect UI")
         raise Stopped("distilled: stopped after step 7")
 
-    with pytest.raises(Stopped, match="^1 stages are left: cancelled in the Prefect UI"):
+    with pytest.raises(Stopped, match=r"^1 stages are left: cancelled in the Prefect UI"):
         run_all({("images", "a"): frozenset()}, lambda place: 1, 1, run, Progress())
 
 
