@@ -9,7 +9,7 @@ export PATH := $(VENV)/bin:$(PATH)
 include env.mk
 INSTALLED := $(VENV)/.installed-$(FLAVOUR)-$(shell cat locks/$(FLAVOUR).txt pyproject.toml | cksum | cut -d' ' -f1)
 
-.PHONY: help repro pull release-artifacts test soak lint setup lock ui clean
+.PHONY: help repro pull release-artifacts test soak lint bench bench-quick setup lock ui clean
 .DEFAULT_GOAL := help
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo "make test      set up and run the whole test suite"
 	@echo "make soak      set up and run the long tests; writes results/soak.json"
 	@echo "make lint      format, lint, types and layers alone"
+	@echo "make bench     time the engine against plain peers, into results/; make bench-quick takes minutes"
 	@echo "make ui        Prefect server and UI on http://127.0.0.1:$(UI_PORT)"
 	@echo "make lock      resolve pyproject.toml anew into locks/"
 
@@ -57,6 +58,12 @@ lint: setup
 	@ruff check --quiet .
 	@lint-imports --no-logo
 	@mypy
+
+bench: setup
+	@python -m benchmarks.engine
+
+bench-quick: setup
+	@python -m benchmarks.engine --quick
 
 ui: setup
 	@prefect server start --host 127.0.0.1 --port $(UI_PORT)

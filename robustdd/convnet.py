@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from robustdd.errors import UserError
+
 
 @dataclass(frozen=True)
 class ConvNet:
@@ -17,7 +19,7 @@ class ConvNet:
 
     The norm is a group norm with one channel a group (no running statistics: training and evaluation are one mode), as
     in MTT and DATM. Parameters lie in one vector in the order of those projects: for each block conv.weight, conv.bias,
-    norm.weight, norm.bias; then classifier.weight, classifier.bias.
+    norm.weight, norm.bias; then classifier.weight, classifier.bias. Raises UserError when nothing is left of an image.
 
     Source: Gidaris & Komodakis 2018; default setting of MTT (Cazenavette et al. 2022).
     """
@@ -27,6 +29,14 @@ class ConvNet:
     classes: int
     width: int
     depth: int
+
+    def __post_init__(self) -> None:
+        height, width = self.image_size
+        if min(height, width) >> self.depth == 0:
+            most = min(height, width).bit_length() - 1
+            raise UserError(
+                f"network depth {self.depth} halves images of {height}x{width} away; expected at most {most}"
+            )
 
     @cached_property
     def shapes(self) -> tuple[tuple[int, ...], ...]:

@@ -24,17 +24,16 @@ def nearest_neighbours(features: Tensor, k: int, backend: str) -> Tensor:
     """
     if not 1 <= k < len(features):
         raise UserError(f"neighbours k: expected 1..{len(features) - 1} for {len(features)} images, got {k}")
-    lengths = features.norm(dim=1, keepdim=True)  # of all numbers at once, `isfinite` takes two copies
-    if not bool(lengths.isfinite().all()):
+    unit = _of_length_one(features)
+    return _without_self(_search(unit, unit, k + 1, backend))
+
+
+def _of_length_one(features: Tensor) -> Tensor:
+    lengths = features.norm(dim=1, keepdim=True)
+    if not bool(lengths.isfinite().all()):  # of all numbers at once this would take two copies of them
         raise Diverged("features: some are not finite; the network has diverged, lower its learning rate")
-    unit = features / lengths.clamp(min=1e-12)
-    if backend == "torch":
-        found = _search_torch(unit, k + 1)
-    elif backend == "faiss":
-        found = _search_faiss(unit, k + 1)
-    else:
-        raise UserError(f"neighbours backend: expected faiss or torch, got {backend!r}")
-    return _without_self(found)
+    unit: Tensor = features / lengths.clamp(min=1e-12)
+    return unit
 
 
 def _without_self(found: Tensor) -> Tensor:
@@ -44,22 +43,27 @@ def _without_self(found: Tensor) -> Tensor:
     return found[~own].view(len(found), -1)
 
 
-def _search_torch(unit: Tensor, count: int) -> Tensor:
-    return torch.cat([(rows @ unit.T).topk(count, dim=1).indices for rows in torch.split(unit, _CHUNK)])
+def _search(queries: Tensor, rows: Tensor, count: int, backend: str) -> Tensor:
+    if backend == "torch":
+        parts = torch.split(queries, _CHUNK)
+        return torch.cat([(part @ rows.T).topk(count, dim=1).indices for part in parts])
+    if backend == "faiss":
+        return _search_faiss(queries, rows, count)
+    raise UserError(f"neighbours backend: expected faiss or torch, got {backend!r}")
 
 
-def _search_faiss(unit: Tensor, count: int) -> Tensor:
+def _search_faiss(queries: Tensor, rows: Tensor, count: int) -> Tensor:
     faiss = _faiss()
-    rows = unit.float().cpu().contiguous().numpy()
+    arrays = [part.float().cpu().contiguous().numpy() for part in (queries, rows)]
     # Without an index, which would be another copy of all rows.
     how = {"k": count, "metric": faiss.METRIC_INNER_PRODUCT}
     if faiss.get_num_gpus() > 0:
-        found = faiss.knn_gpu(faiss.StandardGpuResources(), rows, rows, **how)[1]
+        found = faiss.knn_gpu(faiss.StandardGpuResources(), *arrays, **how)[1]
     else:
         # faiss takes all cores by itself, whatever share of them this task was given.
         faiss.omp_set_num_threads(torch.get_num_threads())
-        found = faiss.knn(rows, rows, **how)[1]
-    return torch.from_numpy(found).to(unit.device)
+        found = faiss.knn(*arrays, **how)[1]
+    return torch.from_numpy(found).to(queries.device)
 
 
 def _faiss() -> ModuleType:
