@@ -25,6 +25,7 @@ def in_process(study: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder of the study is the working directory; logger and torch are put back afterwards."""
     logger = logging.getLogger("robustdd")
     kept = (logger.handlers[:], logger.level, logger.propagate)
+    logger.handlers = []  # an earlier test's handler writes to a stream that nobody reads any more
     monkeypatch.chdir(study)
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     yield study

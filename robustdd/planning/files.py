@@ -61,14 +61,15 @@ def _teachers(study: Study, view: str, images: Images) -> Disk:
     size, epochs = network_of(study.network, images).num_parameters, study.teachers.epochs
     one = file_bytes({"snapshots": ("F32", (epochs + 1, size))})
     files = {f"teacher-{index:03d}.safetensors": one for index in range(study.teachers.num_teachers)}
+    # A snapshot is a file that the checkpoints share; the last two of them have the rest each.
+    snapshots = [file_bytes({f"snapshot.{done:06d}": ("F32", (size,))}) for done in range(epochs + 1)]
     kept = sum(_teacher_checkpoint(size, done, images.train) for done in (epochs, max(epochs - 1, 1)))
-    return Disk("teachers", view, files, kept)
+    return Disk("teachers", view, files, sum(snapshots) + kept)
 
 
 def _teacher_checkpoint(parameters: int, epochs: int, samples: int) -> int:
     return file_bytes(
         {
-            "snapshots": ("F32", (epochs + 1, parameters)),
             "velocity": ("F32", (parameters,)),
             "losses": ("F64", (epochs,)),
             "blends": ("F64", (epochs,)),
@@ -96,7 +97,7 @@ def _set(study: Study, row: str, images: Images) -> Disk:
         "saved.safetensors": file_bytes(saved),
     }
     kept = _set_checkpoint(recipe, count, images) if asked.method in MATCHED else 0
-    return Disk("distill", row, files, 2 * kept)
+    return Disk("distill", row, files, kept)
 
 
 def saved_steps(recipe: Recipe) -> list[int]:
@@ -113,11 +114,12 @@ def _tensors(count: int, images: Images) -> dict[str, tuple[str, tuple[int, ...]
 
 
 def _set_checkpoint(recipe: Recipe, count: int, images: Images) -> int:
-    """The last one: the set, its velocity, every saved set and the curves."""
-    groups = ["synthetic", "velocity", *map(str, saved_steps(recipe))]
-    tensors = {f"{group}/{name}": kind for group in groups for name, kind in _tensors(count, images).items()}
+    """The last two: each the set, its velocity and the curves; and every saved set, whose files they share."""
+    kinds = _tensors(count, images)
+    lasting = [file_bytes({f"{step}.{name}": kind}) for step in saved_steps(recipe) for name, kind in kinds.items()]
+    tensors = {f"{group}.{name}": kind for group in ("synthetic", "velocity") for name, kind in kinds.items()}
     curves = dict.fromkeys(("losses", "rates"), ("F32", (recipe.iterations,)))
-    return file_bytes({**tensors, **curves})
+    return sum(lasting) + 2 * file_bytes({**tensors, **curves})
 
 
 def memory_of(study: Study, shapes: Mapping[str, Images]) -> dict[str, int]:
