@@ -7,10 +7,10 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from tasks.reporting import Told, bars
-from tasks.worker import log_to_terminal
+from tasks.worker import TerminalHandler, log_to_terminal
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -38,11 +38,11 @@ def _is_terminal() -> bool:
     return sys.stderr.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
 
 
-class _Bars(logging.StreamHandler[TextIO]):
+class _Bars(TerminalHandler):
     """Lines above, and below them one bar a running unit; the lines that only say how far a unit is are left out."""
 
     def __init__(self) -> None:
-        super().__init__(sys.stderr)
+        super().__init__()
         self._progress: Progress | None = None
         self._rows: dict[int, TaskID] = {}
 

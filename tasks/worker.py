@@ -6,6 +6,7 @@ import logging
 import platform
 import sys
 from dataclasses import dataclass
+from typing import TextIO
 
 import torch
 
@@ -52,10 +53,17 @@ def compute_exactly(threads: int) -> None:
     torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms does the same and imports a compiler
 
 
+class TerminalHandler(logging.StreamHandler[TextIO]):
+    """The project's lines on standard error; a type of its own, for others hang their handlers on loggers too."""
+
+    def __init__(self) -> None:
+        super().__init__(sys.stderr)
+
+
 def log_to_terminal() -> None:
     """Show the project's own lines, plain, once; Prefect's loggers, which print tracebacks, have no handler here."""
     logger = logging.getLogger("robustdd")
-    if not any(isinstance(handler, logging.StreamHandler) for handler in logger.handlers):
-        logger.addHandler(logging.StreamHandler(sys.stderr))
+    if not any(isinstance(handler, TerminalHandler) for handler in logger.handlers):
+        logger.addHandler(TerminalHandler())
     logger.setLevel(logging.INFO)
     logger.propagate = False

@@ -6,6 +6,7 @@ import json
 import logging
 import shutil
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 from threading import Event
 
@@ -26,6 +27,7 @@ def in_process(study: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     logger = logging.getLogger("robustdd")
     kept = (logger.handlers[:], logger.level, logger.propagate)
     logger.handlers = []  # an earlier test's handler writes to a stream that nobody reads any more
+    logger.propagate = True
     monkeypatch.chdir(study)
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     yield study
@@ -48,6 +50,13 @@ def test_a_stage_tells_its_counts_in_its_last_line(in_process: Path, capsys: pyt
     assert lines[0] == f"teachers {SGR}: no Prefect server; the tasks run directly, with the same cache"
     assert "teacher-000.json: is missing" in lines[1] and lines[1].endswith("it is made again")
     assert lines[-1].startswith(f"teachers {SGR}: 1 executed, 1 cached, ") and len(lines) == 3
+
+
+def test_lines_are_shown_beside_the_handler_of_another(in_process: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Pytest, for one, hangs a handler on every logger that does not propagate."""
+    logging.getLogger("robustdd").addHandler(logging.StreamHandler(StringIO()))
+    assert stage.main(["labels", CELL]) == 0
+    assert len(said(capsys)) == 2
 
 
 @pytest.mark.parametrize(
