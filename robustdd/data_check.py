@@ -9,7 +9,7 @@ from torch import Tensor
 
 from robustdd.datasets import ImageSet, Split, read
 from robustdd.errors import UserError
-from robustdd.holdout import draw_holdout
+from robustdd.holdout import draw_holdout, draw_used
 from robustdd.noise import observe, realised_rate
 from robustdd.params import Dataset, Noise, Study
 from robustdd.study import rows_of_view
@@ -27,7 +27,7 @@ def data_lines(study: Study, folder: Path) -> Iterator[str]:
         for cell, asked in study.cells.items():
             if asked.dataset == ident:
                 observed, told = _labels(split.train, asked.noise, folder)
-                _check_sizes(study, cell, observed[~_held(split, dataset)], split.train.class_names)
+                _check_sizes(study, cell, observed[draw_used(len(split.train), dataset)], split.train.class_names)
                 yield f"cell {cell}: {told}"
 
 
@@ -38,7 +38,9 @@ def _told(split: Split, params: Dataset) -> str:
         raise UserError(f"holdout: {params.holdout} of {count:,} images is none; expected a larger share")
     tested = "no test images" if split.test is None else f"{len(split.test):,} test images"
     size = f"{channels} x {height} x {width} pixels in {len(split.train.class_names):,} classes"
-    return f"{count:,} training images ({held:,} held out) and {tested} of {size}"
+    used = int(draw_used(count, params).sum())
+    parts = f"{held:,} held out" + (f", {used:,} trained on" if used + held < count else "")
+    return f"{count:,} training images ({parts}) and {tested} of {size}"
 
 
 def _held(split: Split, params: Dataset) -> Tensor:

@@ -1,10 +1,14 @@
-"""The noisy hold-out: training images set apart for tuning, by id, before anything looks at them."""
+"""Which training images a study trains on, which it sets apart for tuning, and which it leaves alone.
+
+Drawn by position, before anything looks at an image or a label.
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+from robustdd.params import Dataset
 from robustdd.rng import generator
 
 
@@ -13,6 +17,20 @@ def draw_holdout(count: int, share: float, seed: int) -> Tensor:
 
     It belongs to the dataset, not to a noise, so that the whitening never sees a held-out image either.
     """
-    apart = torch.zeros(count, dtype=torch.bool)
-    apart[torch.randperm(count, generator=generator("holdout", seed))[: round(share * count)]] = True
-    return apart
+    return _first(count, round(share * count), 0, seed)
+
+
+def draw_used(count: int, params: Dataset) -> Tensor:
+    """Mask bool [count] of the training images that are trained on: never of the hold-out, `train_share` of all.
+
+    The same images whatever the noise; a smaller share is part of a larger one.
+    """
+    held = round(params.holdout * count)
+    used = count - held if params.train_share is None else round(params.train_share * count)
+    return _first(count, used, held, params.split_seed)
+
+
+def _first(count: int, number: int, skipped: int, seed: int) -> Tensor:
+    mask = torch.zeros(count, dtype=torch.bool)
+    mask[torch.randperm(count, generator=generator("holdout", seed))[skipped : skipped + number]] = True
+    return mask

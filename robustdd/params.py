@@ -62,6 +62,8 @@ class Dataset(Section):
     split_seed: Index = 0
     holdout: PartialShare = 0.0
     """Share of the training images set apart, with their noisy labels, for tuning; 0 where results are shown."""
+    train_share: Annotated[float, Range(gt=0, le=1)] | None = None
+    """Share of all the training images that is trained on, where a study wants few; None: all outside the hold-out."""
     whitening: Literal["zca", "standard"] = "zca"
     zca_epsilon: NonNegative = 0.1
 

@@ -21,7 +21,7 @@ _MOST_CLASSES = 1000
 def dataset_problems(study: Study) -> Iterator[str]:
     """What is wrong, one line each."""
     for ident, dataset in study.datasets.items():
-        for rule in (_keys, _path, _classes, _measured):
+        for rule in (_keys, _path, _classes, _measured, _shares):
             for problem in rule(dataset):
                 yield f"datasets.{ident}.{problem}"
 
@@ -59,3 +59,9 @@ def _classes(dataset: Dataset) -> Iterator[str]:
 def _measured(dataset: Dataset) -> Iterator[str]:
     if not dataset.test_set and not dataset.holdout:
         yield "holdout: is 0 and test_set false; expected a share above 0 to measure accuracy on"
+
+
+def _shares(dataset: Dataset) -> Iterator[str]:
+    most, asked = 1 - dataset.holdout, dataset.train_share
+    if asked is not None and asked > most:
+        yield f"train_share: expected at most {most:g} beside the hold-out, found {asked:g}"

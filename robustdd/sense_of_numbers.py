@@ -58,9 +58,10 @@ def _amounts(study: Study) -> Iterator[str]:
 
 
 def _training_images(dataset: Dataset) -> int | None:
-    """Training images outside the hold-out; None where only the files tell."""
+    """Images that are trained on; None where only the files tell."""
     images = _DIGITS - dataset.test_images if dataset.kind == "digits" else _TRAINING.get(dataset.kind)
-    return None if images is None else int(images * (1 - dataset.holdout))
+    share = 1 - dataset.holdout if dataset.train_share is None else dataset.train_share
+    return None if images is None else int(images * share)
 
 
 def _seeds(study: Study) -> Iterator[str]:

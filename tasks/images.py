@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from robustdd.datasets import Absent, Source, fingerprint, open_source
 from robustdd.errors import CorruptArtifact, RobustddError, UserError
-from robustdd.holdout import draw_holdout
+from robustdd.holdout import draw_holdout, draw_used
 from robustdd.params import Dataset, Study
 from robustdd.verifying import read_manifest
 from robustdd.whitening import fit
@@ -30,7 +30,7 @@ def waves(study: Study, dataset: str, layout: Layout) -> Iterator[list[Unit]]:
     found = _found(asked, place)
     parts = [Unit(read_train.name, place, "train", {"dataset": reading, "source": found})]
     if asked.test_set:
-        params = {"dataset": replace(reading, holdout=0.0), "source": found}
+        params = {"dataset": replace(reading, holdout=0.0, train_share=None), "source": found}
         parts.append(Unit(read_test.name, place, "test", params))
     yield parts
     inputs = {"train": Input(place.folder, "train")}
@@ -63,7 +63,7 @@ def _opened(unit: Unit) -> Source:
 
 @cached_task
 def read_train(unit: Unit, work: Work) -> Made:
-    """Training images uint8; ids, labels, clean labels where they are known, hold-out mark; names of the classes."""
+    """Training images uint8; ids, labels, clean labels where known, whether held out or trained on; class names."""
     params: Dataset = unit.params["dataset"]
     train = _opened(unit).train()
     apart = draw_holdout(len(train), params.holdout, params.split_seed)
@@ -71,14 +71,15 @@ def read_train(unit: Unit, work: Work) -> Made:
         raise UserError(
             f"{unit.place}: holdout {params.holdout} of {len(train)} images is none; expected a larger share"
         )
+    used = draw_used(len(train), params)
     known = {} if train.clean is None else {"clean": train.clean}
     return Made(
         {
             "train.safetensors": tensors_file(images=train.images),
-            "train.parquet": parquet(id=train.ids, label=train.labels, **known, holdout=apart),
+            "train.parquet": parquet(id=train.ids, label=train.labels, **known, holdout=apart, used=used),
             "classes.json": json_file(train.class_names),
         },
-        {"images": len(train), "holdout": int(apart.sum())},
+        {"images": len(train), "holdout": int(apart.sum()), "used": int(used.sum())},
     )
 
 
@@ -93,8 +94,8 @@ def read_test(unit: Unit, work: Work) -> Made:
 
 @cached_task
 def fit_whitening(unit: Unit, work: Work) -> Made:
-    """Whitening of the training images outside the hold-out."""
+    """Whitening of the images that are trained on."""
     images = load_file(unit.path("train", "train.safetensors"))["images"]
-    kept = ~column(read_table(unit.path("train", "train.parquet")), "holdout")
+    kept = column(read_table(unit.path("train", "train.parquet")), "used")
     fitted = fit(images[kept], unit.params["kind"], unit.params["epsilon"])
     return Made({"whitening.safetensors": tensors_file(**fitted.tensors())})

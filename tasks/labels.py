@@ -44,5 +44,5 @@ def label(unit: Unit, work: Work) -> Made:
         "labels_sha256": hashlib.sha256(observed.numpy().tobytes()).hexdigest(),
     }
     known = {} if clean is None else {"clean": clean}
-    columns = {"id": table["id"], "observed": observed, **known, "holdout": table["holdout"]}
+    columns = {"id": table["id"], "observed": observed, **known, "holdout": table["holdout"], "used": table["used"]}
     return Made({"labels.parquet": parquet(**columns)}, notes)

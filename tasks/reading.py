@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -51,19 +52,19 @@ def run_params(study: Study) -> dict[str, str | int]:
 
 
 def training_images(unit: Unit) -> LabelledImages:
-    """The noisy training images of a unit with the inputs `train`, `whitening` and `labels`, without the hold-out."""
-    return _labelled_images(unit, holdout=False)
+    """The noisy images that are trained on, of a unit with the inputs `train`, `whitening` and `labels`."""
+    return _labelled_images(unit, "used")
 
 
 def holdout_images(unit: Unit) -> LabelledImages:
     """The noisy hold-out; it may be empty."""
-    return _labelled_images(unit, holdout=True)
+    return _labelled_images(unit, "holdout")
 
 
-def _labelled_images(unit: Unit, *, holdout: bool) -> LabelledImages:
+def _labelled_images(unit: Unit, part: Literal["used", "holdout"]) -> LabelledImages:
     device = resolve(unit.params["device"])
     table = read_table(unit.path("labels", "labels.parquet"))
-    rows = [row for row, apart in enumerate(table["holdout"].to_pylist()) if apart == holdout]
+    rows = [row for row, inside in enumerate(table[part].to_pylist()) if inside]
     ids = table["id"].to_pylist()
     images, clean = load_file(unit.path("train", "train.safetensors"))["images"][rows], known_column(table, "clean")
     return LabelledImages(

@@ -76,7 +76,7 @@ def aggregate(unit: Unit, work: Work) -> Made:
 
 def _labels(unit: Unit) -> _Labels:
     table = read_table(unit.path("labels", "labels.parquet"))
-    kept = ~column(table, "holdout")
+    kept = column(table, "used")
     ids = [ident for ident, inside in zip(table["id"].to_pylist(), kept.tolist(), strict=True) if inside]
     clean = known_column(table, "clean")
     return _Labels(ids, column(table, "observed")[kept], None if clean is None else clean[kept])

@@ -45,6 +45,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {**FOLDER, "test_set": False},
         "holdout: is 0 and test_set false; expected a share above 0 to measure accuracy on",
     ),
+    "more than all": (
+        {**FOLDER, "holdout": 0.3, "train_share": 0.8},
+        "train_share: expected at most 0.7 beside the hold-out, found 0.8",
+    ),
     "no size": ({**FOLDER, "image_size": 0}, "image_size: expected greater than or equal to 1"),
 }
 

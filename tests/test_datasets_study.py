@@ -40,7 +40,7 @@ def test_without_test_images_accuracy_is_on_the_hold_out_and_the_report_says_so(
 
 def test_labels_that_nobody_vouches_for_are_observed_and_nothing_is_scored(own: Path) -> None:
     table = read_table(own / f"data/labels/{CELL}/labels.parquet")
-    assert table.column_names == ["id", "observed", "holdout"]
+    assert table.column_names == ["id", "observed", "holdout", "used"]
     notes = json.loads((own / f"data/labels/{CELL}/labels.manifest.json").read_bytes())["notes"]
     assert notes["transition_matrix"] is None and notes["realised_rate"] is None
     given = dict(line.split(",") for line in (own / "mine" / "labels.csv").read_text().splitlines()[1:])

@@ -1,4 +1,4 @@
-"""The noisy hold-out: its images and labels reach nothing but the measuring of the evaluation."""
+"""The noisy hold-out reaches nothing but the measuring of the evaluation, and images left out reach nothing at all."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from robustdd.artifacts import publish, read_manifest
+from robustdd.holdout import draw_holdout, draw_used
+from robustdd.params import Dataset
 from robustdd.whitening import fit
 from tasks.caching import task_of
 from tasks.reading import column, parquet, read_table
@@ -19,14 +21,14 @@ from tests.pipeline import bits, built_once, names, run, run_all, stages, units
 from tests.studies import CELL, tiny_study, write_study
 
 OURS = f"{CELL}-ours-ipc1-s0"
-HELD = 0.2
+HELD, USED = 0.2, 0.6
 KINDS = ("forgetting", "teachers", "consistency", "subset", "finetune", "distill")
 
 
 def study_apart() -> dict[str, Any]:
-    """The tiny study with a fifth of its training images held out, and two rows."""
+    """The tiny study with a fifth of its training images held out, another fifth left out, and two rows."""
     params = tiny_study()
-    params["datasets"]["digits"]["holdout"] = HELD
+    params["datasets"]["digits"] |= {"holdout": HELD, "train_share": USED}
     params["rows"] = {row: params["rows"][row] for row in (OURS, f"{CELL}-random-ipc1-s0")}
     return params
 
@@ -44,12 +46,12 @@ def apart(built_apart: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(built_apart, tmp_path / "tiny"))
 
 
-def test_held_out_images_reach_no_later_stage(built_apart: Path) -> None:
+def test_only_the_used_images_reach_later_stages(built_apart: Path) -> None:
     data = built_apart / "data"
     table = read_table(data / f"labels/{CELL}/labels.parquet")
-    held = {one for one, flag in zip(table["id"].to_pylist(), table["holdout"].to_pylist(), strict=True) if flag}
-    rest = set(table["id"].to_pylist()) - held
-    assert len(held) == 100 and len(rest) == 400
+    held, used = column(table, "holdout"), column(table, "used")
+    rest = {one for one, flag in zip(table["id"].to_pylist(), used.tolist(), strict=True) if flag}
+    assert len(table) == 500 and held.sum() == 100 and len(rest) == 300 and not (held & used).any()
     seen = [
         *data.glob("forgetting/*/*.parquet"),
         *data.glob("consistency/*/*.parquet"),
@@ -60,35 +62,35 @@ def test_held_out_images_reach_no_later_stage(built_apart: Path) -> None:
         ids = set(read_table(path)["id"].to_pylist())
         assert ids == rest if not path.name.startswith("half") else ids < rest
     images = load_file(data / "images/digits/train.safetensors")["images"]
-    kept = ~column(read_table(data / "images/digits/train.parquet"), "holdout")
+    kept = column(read_table(data / "images/digits/train.parquet"), "used")
     fitted, whole = (fit(chosen, "zca", 0.1).tensors() for chosen in (images[kept], images))
     found = load_file(data / "images/digits/whitening.safetensors")
     assert fitted.keys() == found.keys() and all(torch.equal(fitted[name], found[name]) for name in found)
     assert any(not torch.equal(whole[name], found[name]) for name in found)
 
 
-def test_other_held_out_images_and_labels_change_no_bit(apart: Path) -> None:
+def test_other_images_and_labels_outside_change_no_bit(apart: Path) -> None:
     """The strongest form: noise in their place leaves teachers, weights, subset and sets as they are."""
     before = bits(apart)
     images, labels = apart / "data/images/digits", apart / f"data/labels/{CELL}"
     tensors, table = load_file(images / "train.safetensors"), read_table(images / "train.parquet")
-    held, clean = column(table, "holdout"), column(table, "clean")
+    used, clean = column(table, "used"), column(table, "clean")
     noise = torch.randint(
         0, 256, tensors["images"].shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
     )
-    tensors["images"][held] = noise[held]
-    clean[held] = 9 - clean[held]
+    tensors["images"][~used] = noise[~used]
+    clean[~used] = 9 - clean[~used]
     observed = column(read_table(labels / "labels.parquet"), "observed")
-    observed[held] = 9 - observed[held]
+    observed[~used] = 9 - observed[~used]
 
     def images_file(path: Path) -> None:
         save_file(tensors, path)
 
-    ids = table["id"]
+    ids, marks = table["id"], {name: table[name] for name in ("holdout", "used")}
     classes = (images / "classes.json").read_bytes()
-    one = {"train.safetensors": images_file, "train.parquet": parquet(id=ids, clean=clean, holdout=held)}
+    one = {"train.safetensors": images_file, "train.parquet": parquet(id=ids, clean=clean, **marks)}
     publish_again(images, "train", {**one, "classes.json": classes})
-    publish_again(labels, "labels", {"labels.parquet": parquet(id=ids, observed=observed, clean=clean, holdout=held)})
+    publish_again(labels, "labels", {"labels.parquet": parquet(id=ids, observed=observed, clean=clean, **marks)})
     whitening = units(apart, "images", "digits")[-1]
     assert not task_of(whitening).direct(whitening).cached
     for name, ident in stages(apart):
@@ -124,3 +126,12 @@ def test_the_hold_out_is_measured_by_evaluate_alone(apart: Path) -> None:
     seeds = len(accuracy["evaluation_seeds"])
     assert len(accuracy["holdout_accuracy"]) == seeds == 2
     assert all(round(100 * value, 6).is_integer() for value in accuracy["holdout_accuracy"]), "of 100 held-out images"
+
+
+def test_a_smaller_share_is_part_of_a_larger_one_and_beside_the_same_hold_out() -> None:
+    whole = draw_used(500, Dataset("digits", holdout=0.2))
+    few, more = (draw_used(500, Dataset("digits", holdout=0.2, train_share=share)) for share in (0.1, 0.5))
+    held = draw_holdout(500, 0.2, 0)
+    assert torch.equal(whole, ~held)
+    assert (few.sum(), more.sum()) == (50, 250) and not (few & ~more).any() and not (more & held).any()
+    assert not torch.equal(few, draw_used(500, Dataset("digits", holdout=0.2, train_share=0.1, split_seed=1)))

@@ -19,6 +19,7 @@ from robustdd.checkpoint import Checkpoints
 from robustdd.convnet import ConvNet
 from robustdd.datasets import read
 from robustdd.errors import RobustddError
+from robustdd.holdout import draw_used
 from robustdd.params import Dataset, Study
 from robustdd.planning import throughput
 from robustdd.planning.files import disk_of, memory_of
@@ -144,11 +145,14 @@ def test_the_maxima_of_the_plan_are_those_of_the_teachers() -> None:
         assert maxima(view, study.teachers) == maxima_of(view, study.teachers)
 
 
-@pytest.mark.parametrize("dataset", [Dataset("digits", test_images=300, holdout=0.25)])
+@pytest.mark.parametrize(
+    "dataset", [Dataset("digits", test_images=300, holdout=0.25), Dataset("digits", holdout=0.25, train_share=0.5)]
+)
 def test_the_shape_of_a_published_set_is_that_of_its_images(dataset: Dataset) -> None:
     split, shape = read(dataset), images_of(dataset, Path())
     assert split.test is not None
-    assert (shape.train + shape.held_out, shape.channels, *shape.side) == tuple(split.train.images.shape)
+    assert (shape.whole, shape.channels, *shape.side) == tuple(split.train.images.shape)
+    assert shape.train == draw_used(shape.whole, dataset).sum()
     assert (shape.test, shape.classes) == (len(split.test), len(split.train.class_names))
     assert shape.held_out == round(0.25 * len(split.train))
 

@@ -43,7 +43,7 @@ def _seen(study: Study, view: str, shapes: Mapping[str, Images]) -> Images:
 
 def _image_files(images: Images, whitening: str) -> dict[str, int]:
     shape, size = (images.channels, *images.side), images.values
-    count = images.train + images.held_out
+    count = images.whole
     flat = (images.channels, 1, 1)
     maps = (shape, (size, size), (size, size)) if whitening == "zca" else (flat, flat, flat)
     names = ("mean", "matrix", "inverse")

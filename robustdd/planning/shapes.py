@@ -20,8 +20,9 @@ _WIDTHS = {"F64": 8, "I64": 8, "F32": 4, "U8": 1}
 
 @dataclass(frozen=True)
 class Images:
-    """One data set: images that are trained on, held out and tested on; their shape and their classes."""
+    """One data set: its training images, those of them trained on and held out, its test images; shape and classes."""
 
+    whole: int
     train: int
     held_out: int
     test: int
@@ -53,7 +54,8 @@ def images_of(dataset: Dataset, folder: Path) -> Images:
 
 def _split(dataset: Dataset, count: int, test: int, channels: int, side: tuple[int, int], classes: int) -> Images:
     apart = round(dataset.holdout * count)
-    return Images(count - apart, apart, test, channels, side, classes)
+    used = count - apart if dataset.train_share is None else round(dataset.train_share * count)
+    return Images(count, used, apart, test, channels, side, classes)
 
 
 def network_of(size: Network, images: Images) -> ConvNet:
