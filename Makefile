@@ -9,7 +9,7 @@ export PATH := $(VENV)/bin:$(PATH)
 include env.mk
 INSTALLED := $(VENV)/.installed-$(FLAVOUR)-$(shell cat locks/$(FLAVOUR).txt pyproject.toml | cksum | cut -d' ' -f1)
 
-.PHONY: help repro pull release-artifacts test soak lint bench bench-quick setup lock ui clean
+.PHONY: help repro pull release-artifacts test soak lint bench bench-quick results setup lock ui clean
 .DEFAULT_GOAL := help
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo "make soak      set up and run the long tests; writes results/soak.json"
 	@echo "make lint      format, lint, types and layers alone"
 	@echo "make bench     time the engine against plain peers, into results/; make bench-quick takes minutes"
+	@echo "make results   write the tables under results/, and the README's, from the JSON beside them"
 	@echo "make ui        Prefect server and UI on http://127.0.0.1:$(UI_PORT)"
 	@echo "make lock      resolve pyproject.toml anew into locks/"
 
@@ -64,6 +65,9 @@ bench: setup
 
 bench-quick: setup
 	@python -m benchmarks.engine --quick
+
+results: setup
+	@python -m benchmarks.tables
 
 ui: setup
 	@prefect server start --host 127.0.0.1 --port $(UI_PORT)

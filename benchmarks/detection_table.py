@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
+from textwrap import fill
 from typing import Any
 
 from robustdd.quality import RANKINGS
@@ -36,19 +37,20 @@ def _head(runs: Sequence[Run]) -> str:
     run = runs[0]
     teachers, seeds = run["sizes"]["teachers"], sorted({one["seeds"]["noise"] for one in runs})
     minutes = sum(sum(one["seconds"].values()) for one in runs) / 60
-    return f"""# Does the weighting find wrong labels?
+    told = f"""Generated from detection.json by `make results`. CIFAR-10 (JPEG-compressed copies of the images),
+{run["images"]:,} of the 50,000 training images, ConvNet-{run["sizes"]["network"]["depth"]} of width
+{run["sizes"]["network"]["width"]}, {teachers["num_teachers"]} SGR teachers of {teachers["epochs"]} epochs, forgetting
+of {run["sizes"]["forgetting"]["epochs"]} epochs a half, K = {run["sizes"]["neighbours"]["k"]}. Noise seed
+{", ".join(map(str, seeds))}, forgetting seed {", ".join(map(str, run["seeds"]["forgetting"]))}, teachers' seed
+{run["seeds"]["teachers"]}; n is the number of noise draws, ± their standard deviation where there are several: with
+n = 1 small differences mean nothing. {minutes:.0f} minutes in all on {run["threads"]} thread of {run["device"]}, torch
+{run["torch"]}, commit {run["commit"]}."""
+    return f"# Does the weighting find wrong labels?\n\n{fill(told, 120)}\n\n{fill(_PEERS, 120)}"
 
-Generated from detection.json by `python -m benchmarks.detection --table`. CIFAR-10 (JPEG-compressed copies of the
-images), {run["images"]:,} of the 50,000 training images, ConvNet-{run["sizes"]["network"]["depth"]} of width \
-{run["sizes"]["network"]["width"]}, {teachers["num_teachers"]} SGR teachers of {teachers["epochs"]} epochs, forgetting \
-of {run["sizes"]["forgetting"]["epochs"]} epochs a half, K = {run["sizes"]["neighbours"]["k"]}.
-Noise seed {", ".join(map(str, seeds))}, forgetting seed {", ".join(map(str, run["seeds"]["forgetting"]))}, teachers'
-seed {run["seeds"]["teachers"]}; n is the number of noise draws, ± their standard deviation where there are several:
-with n = 1 small differences mean nothing. {minutes:.0f} minutes in all on {run["threads"]} thread of {run["device"]},
-torch {run["torch"]}, commit {run["commit"]}.
 
-A low weight is the sign of a wrong label. The peers look at the last snapshots of the same teachers, which were trained
-with the static weights; cleanlab would rather see predictions for images that the networks have not been trained on."""
+_PEERS = """A low weight is the sign of a wrong label. The peers look at the last snapshots of the same teachers, which
+were trained with the static weights; cleanlab would rather see predictions for images that the networks have not been
+trained on."""
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
