@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -80,8 +81,7 @@ def test_a_download_is_checked_and_made_once(tmp_path: Path, monkeypatch: pytest
         data = archive.read_bytes()
         if hashlib.md5(data, usedforsecurity=False).hexdigest() != md5:
             raise RuntimeError("File not found or corrupted.\nsecond line")
-        with tarfile.open(archive) as tar:
-            tar.extractall(folder, filter="data")
+        shutil.copytree(tmp_path / "made", folder)
 
     monkeypatch.setattr(torchvision("datasets.utils"), "download_and_extract_archive", copied)
     with pytest.raises(
