@@ -81,7 +81,7 @@ def test_a_download_is_checked_and_made_once(tmp_path: Path, monkeypatch: pytest
         data = archive.read_bytes()
         if hashlib.md5(data, usedforsecurity=False).hexdigest() != md5:
             raise RuntimeError("File not found or corrupted.\nsecond line")
-        shutil.copytree(tmp_path / "made", folder)
+        shutil.copytree(tmp_path / "made", folder, dirs_exist_ok=True)
 
     monkeypatch.setattr(torchvision("datasets.utils"), "download_and_extract_archive", copied)
     with pytest.raises(
