@@ -1,0 +1,83 @@
+"""What is told beside the accuracies of a study: every number from its artifacts, and a table of each."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from benchmarks import evidence
+from benchmarks.evidence_table import as_markdown
+from robustdd.study import load_study
+from tasks.layout import Layout
+from tasks.reading import LabelledImages
+from tests.studies import PLAIN, SGR
+
+
+@pytest.fixture(scope="module")
+def found(built: Path) -> evidence.Found:
+    """The record of the tiny study, after its way through JSON."""
+    told: evidence.Found = json.loads(json.dumps(evidence.record(load_study(built), Layout(built))))
+    return told
+
+
+def test_what_teachers_know_is_told_for_every_epoch(built: Path, found: evidence.Found) -> None:
+    study = load_study(built)
+    assert found["views"].keys() == study.views.keys() == {PLAIN, SGR}
+    for view in found["views"].values():
+        assert len(view["epochs"]) == study.teachers.epochs + 1
+        for one in view["epochs"]:
+            assert 0 <= one["right"] <= 1 and one["wrong_as_observed"] + one["wrong_as_clean"] <= 1
+    assert not any(map(any, found["views"][PLAIN]["blends"])), "plain teachers have no blend"
+    assert any(map(any, found["views"][SGR]["blends"]))
+
+
+def test_the_blend_that_was_matched_is_that_of_the_epochs_read(built: Path, found: evidence.Found) -> None:
+    blends = found["views"][SGR]["blends"]
+    rows = [row for row in found["rows"].values() if row["view"] == SGR and row["method"] in evidence.MATCHED]
+    assert rows
+    for row in rows:
+        assert min(map(min, blends)) < row["matched_blend"] < max(map(max, blends))
+        assert 0 <= row["start_purity"] <= 1 and row["last_loss"] > 0
+    assert all(row["matched_blend"] == 0 for row in found["rows"].values() if row["method"] == "datm")
+
+
+def test_a_clean_target_that_is_the_teachers_own_lies_at_no_distance(built: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(built, tmp_path / "tiny"))
+    study, layout = load_study(copy), Layout(copy)
+    length = next(iter(study.recipes.values())).teacher_epochs
+    before = evidence._targets(study, layout, SGR)
+    assert before["distance"] > 0 and before["cosine"] < 1
+    for path in sorted(layout.artifact("finetune", SGR).glob("*.safetensors")):
+        own = load_file(layout.artifact("teachers", SGR) / path.name.replace("clean-target", "teacher"))["snapshots"]
+        tensors = load_file(path)
+        tensors["targets"] = own[tensors["starts"] + length]
+        save_file(tensors, path)
+    after = evidence._targets(study, layout, SGR)
+    assert after["distance"] == 0 and after["cosine"] == pytest.approx(1) and after["count"] == before["count"]
+    for name in ("right", "wrong_as_observed", "wrong_as_clean"):
+        assert after[f"clean_{name}"] == after[f"own_{name}"]
+
+
+def test_every_view_row_and_stage_has_its_line(found: evidence.Found) -> None:
+    told = as_markdown(found)
+    for view in found["views"]:
+        assert told.count(f"| {view} |") >= 3
+    rows = told[told.index("## The rows") : told.index("## The reliable subset")]
+    assert all(f"| {row['method']} | {row['view']} | 1 |" in rows for row in found["rows"].values())
+    assert f"| all | {sum(found['seconds'].values()):.0f} | 100.0 |" in told
+
+
+def test_the_shares_are_counted_as_they_are_told() -> None:
+    class Says:
+        def __call__(self, parameters: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+            return torch.nn.functional.one_hot(images.flatten().long(), 3).float()
+
+    images = torch.tensor([0.0, 1, 2, 1, 0]).view(5, 1, 1, 1)
+    data = LabelledImages(images, torch.tensor([0, 2, 2, 1, 1]), tuple("abcde"), torch.tensor([0, 1, 0, 1, 2]))
+    known = evidence._knows(Says(), torch.zeros(1), data)  # type: ignore[arg-type]
+    assert known == pytest.approx({"right": 1.0, "wrong_as_observed": 1 / 3, "wrong_as_clean": 1 / 3})
