@@ -68,7 +68,7 @@ def stages(scratch: Path) -> dict[str, Any]:
         "stage_direct": timed(command, study, env),
     }
     os.environ.update({name: value for name, value in env.items() if name.startswith(("PREFECT_", "DO_NOT"))})
-    with loopback_server(scratch / "server.log") as url:
+    with loopback_server(scratch / "server") as url:
         if url is None:
             raise SystemExit("the server did not come up")
         found["stage_live"] = timed(command, study, {**env, "PREFECT_API_URL": url})

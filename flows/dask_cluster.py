@@ -31,6 +31,7 @@ class LocalCluster(SpecCluster):
     def __init__(self, workers: int, gpus: tuple[str, ...] = ()) -> None:
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
         options = {"host": LOOPBACK, "nthreads": 1, "memory_limit": 0, "silence_logs": logging.CRITICAL}
+        options["preload"] = ["flows.dask_worker"]
         self._locks = take_gpus(gpus, workers)
         own = [{"env": {VISIBLE: gpu}} for gpu in self._locks] or [{}] * workers
         super().__init__(  # type: ignore[no-untyped-call]

@@ -34,6 +34,8 @@ class Fanout:
     address: str | None = None
     gpus: tuple[str, ...] = ()
     """The GPUs of this machine, of which every worker process takes one."""
+    on_gpu: bool = False
+    """Whether tasks are to have one at all: Ray, which knows its own, gives one to each."""
     setup: WorkerSetup = field(default_factory=WorkerSetup)
 
 
@@ -53,7 +55,7 @@ def fanout_for(
     gpus = visible_gpus() if pinned else ()
     default = len(gpus) or max(1, (os.cpu_count() or 1) // study.threads)
     setup = WorkerSetup(study.threads, module, stage_code(module), runner != "threads")
-    return Fanout(runner, workers or default, address, gpus, setup)
+    return Fanout(runner, workers or default, address, gpus, study.device != "cpu", setup)
 
 
 def add_fanout(parser: ArgumentParser) -> None:
@@ -101,9 +103,14 @@ def is_at_hand(unit: Unit) -> bool:
         return True
 
 
+def is_lost(error: BaseException) -> bool:
+    """Whether the process of a task died, again when it was tried once more."""
+    return type(error).__name__ in LOST
+
+
 def told(unit: Unit, error: BaseException) -> BaseException:
     """The error as the user is told it: a lost worker by the unit that it was at."""
-    if type(error).__name__ not in LOST:
+    if not is_lost(error):
         return error
     detail = str(error).splitlines()[0][:200] if type(error).__name__ == WorkerLost.__name__ else "killed"
     return RobustddError(
@@ -138,7 +145,7 @@ def _executor(fanout: Fanout) -> AbstractContextManager[Executor]:
         case "ray":
             from flows.ray_cluster import ray_executor
 
-            return ray_executor(fanout.workers, fanout.address)
+            return ray_executor(fanout.workers, fanout.address, fanout.on_gpu)
     return ended(ThreadPoolExecutor(fanout.workers))
 
 

@@ -6,7 +6,7 @@ import contextvars
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -20,6 +20,7 @@ from robustdd.artifacts import write_atomically
 log = logging.getLogger("robustdd.run")
 
 CANCEL_SECONDS = 2.0
+LOST = "Its worker process died, and again when it was tried once more. What is finished is kept."
 GONE = "Its process ended without a word: killed, or cut off from the server. What it finished is kept."
 
 
@@ -82,6 +83,12 @@ def _mark_tasks(client: SyncPrefectClient, run: UUID) -> None:
     for task in tasks:
         if task.state is None or not task.state.is_final():
             client.set_task_run_state(task.id, Crashed(message=GONE), force=True)
+
+
+def mark_lost(task: UUID) -> None:
+    """Mark a task run as Crashed whose worker process died, and could so tell nobody."""
+    with suppress(Exception), get_client(sync_client=True) as client:  # a server that is lost is told elsewhere, once
+        client.set_task_run_state(task, Crashed(message=LOST), force=True)
 
 
 @contextmanager

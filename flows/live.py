@@ -28,8 +28,8 @@ from prefect.runtime import flow_run
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import Cancelled
 
-from flows.fanout import Fanout
-from flows.flow_runs import cancellable, forget, mark_dead, note
+from flows.fanout import Fanout, is_lost
+from flows.flow_runs import cancellable, forget, mark_dead, mark_lost, note
 from flows.naming import About
 from flows.runners import KeptHere, task_runner
 from flows.running import note_all
@@ -103,9 +103,14 @@ def _plain(name: str) -> str:
 
 
 def _outcome(unit: Unit, future: PrefectFuture[dict[str, object]]) -> Outcome:
-    future.wait()
-    if future.state.is_cancelled():
-        raise Stopped(future.state.message or f"{unit.name}: stopped")
-    facts = future.result()
+    try:
+        future.wait()
+        if future.state.is_cancelled():
+            raise Stopped(future.state.message or f"{unit.name}: stopped")
+        facts = future.result()
+    except Exception as error:
+        if is_lost(error):
+            mark_lost(future.task_run_id)
+        raise
     cached = future.state.name == "Cached"
     return Outcome(unit.name, cached, {} if cached else dict(facts))

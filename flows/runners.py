@@ -123,13 +123,9 @@ def _far(fanout: Fanout) -> TaskRunner[Any]:
         case "dask":
             return _dask(fanout)
         case "ray":
-            from prefect_ray import RayTaskRunner
+            from flows.ray_cluster import ray_task_runner
 
-            from flows.ray_cluster import ray_module, start_options
-
-            ray_module()
-            options = start_options(fanout.workers, fanout.address)
-            runner: TaskRunner[Any] = RayTaskRunner(address=options.pop("address", None), init_kwargs=options)
+            runner: TaskRunner[Any] = ray_task_runner(fanout.workers, fanout.address, fanout.on_gpu)
             return runner
     return StageProcesses(fanout.workers, initializer=prepare_process, initargs=(fanout.gpus,))
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psutil
+import pytest
 
 from robustdd.checkpoint import _step_of
 from tests.studies import PLAIN, tiny_study
@@ -46,6 +48,26 @@ def begun(folder: Path, *arguments: str, env: Mapping[str, str]) -> Iterator[sub
             process.stderr.close()
 
 
+@contextmanager
+def alive(command: Sequence[str], env: Mapping[str, str], log: IO[str]) -> Iterator[None]:
+    """A process that serves while the body runs: a scheduler, a worker."""
+    process = subprocess.Popen(command, env=dict(env), stdout=log, stderr=subprocess.STDOUT)
+    try:
+        yield
+    finally:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(20)
+        process.kill()
+        process.wait()
+
+
+def importable(runner: str) -> None:
+    """Skip a test of Ray where the extra is not installed."""
+    if runner == "ray":
+        pytest.importorskip("ray", reason="the extra [ray] is not installed")
+
+
 def family(pid: int) -> list[psutil.Process]:
     """Every process under `pid`."""
     try:
@@ -57,6 +79,22 @@ def family(pid: int) -> list[psutil.Process]:
 def workers(pid: int) -> list[psutil.Process]:
     """The worker processes under `pid`: those that Python's multiprocessing spawned."""
     return [one for one in family(pid) if "spawn_main" in " ".join(command_of(one))]
+
+
+def working(pid: int, runner: str) -> list[psutil.Process]:
+    """Those of them that have had a task: Ray names its own after it, Dask starts some that never get one."""
+    if runner == "ray":
+        names = {one: "".join(command_of(one)) for one in family(pid)}
+        return [one for one, name in names.items() if name.startswith("ray::") and not re.search("Agent|IDLE", name)]
+    return [one for one in workers(pid) if runner == "processes" or cpu(one) > 1]
+
+
+def cpu(process: psutil.Process) -> float:
+    """Its processor time in seconds."""
+    try:
+        return float(process.cpu_times().user)
+    except psutil.Error:
+        return 0.0
 
 
 def command_of(process: psutil.Process) -> list[str]:

@@ -92,7 +92,7 @@ def test_under_a_server_with_an_empty_store_every_task_is_cached(
         monkeypatch.setenv(name, value)
     dvc(cloned, *PULL)
     before = bits(cloned / STUDY)
-    with loopback_server(tmp_path / "server.log") as url:
+    with loopback_server(tmp_path / "server") as url:
         assert url is not None
         assert "Running stage" not in dvc(cloned, *REPRO, PREFECT_API_URL=url)
         said = python(cloned / STUDY, "-c", FORCED, *map(" ".join, stages(cloned / STUDY)), PREFECT_API_URL=url)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from flows import stage
 from tests.pipeline import bits, call, change, environment, run, stages
-from tests.stage_processes import until
+from tests.stage_processes import alive, importable, until
 from tests.studies import CELL, PLAIN, SGR, tiny_study
 from tests.test_stage import in_process, said
 
@@ -24,8 +23,7 @@ HERE, ELSEWHERE = ["threads", "processes"], ["dask", "ray"]
 
 def run_in(folder: Path, name: str, ident: str, runner: str, *more: str) -> str:
     """What a stage says that runs in a process of its own: Dask and Ray need the sockets that tests are denied."""
-    if runner == "ray":
-        pytest.importorskip("ray", reason="the extra [ray] is not installed")
+    importable(runner)
     env = environment(folder.parent / "home")
     done = call(folder, name, ident, "--runner", runner, "--workers", "2", *more, env=env, seconds=240)
     assert done.returncode == 0, done.stderr
@@ -127,25 +125,12 @@ def dask_cluster(folder: Path, workers: int) -> Iterator[str]:
     ends = ("--scheduler-file", str(address), "--host", "127.0.0.1", "--no-dashboard")
     command = (sys.executable, "-m", "dask")
     log = (folder / "dask.log").open("w")
-    with log, _running([*command, "scheduler", "--port", "0", *ends], env, log):
+    with log, alive([*command, "scheduler", "--port", "0", *ends], env, log):
         until(address.exists, 60)
-        with _running([*command, "worker", "--nworkers", str(workers), "--nthreads", "1", *ends], env, log):
+        with alive([*command, "worker", "--nworkers", str(workers), "--nthreads", "1", *ends], env, log):
             import json
 
             yield json.loads(address.read_text())["address"]
-
-
-@contextmanager
-def _running(command: list[str], env: dict[str, str], log: object) -> Iterator[None]:
-    process = subprocess.Popen(command, env=env, stdout=log, stderr=subprocess.STDOUT)  # type: ignore[call-overload]
-    try:
-        yield
-    finally:
-        process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(20)
-        process.kill()
-        process.wait()
 
 
 def test_a_cluster_that_runs_already(study: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import urllib.request
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -53,23 +54,52 @@ def test_a_server_started_with_them_is_healthy_and_has_taken_them(shared: Path) 
     assert told["default_ui"] == "v1", "V2 calls amplitude.com from the browser"
 
 
-OFFLINE = (
+FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--virtual-time-budget=10000"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-default-apps"),
 )
-"""Without what the browser itself asks its maker for."""
+NOBODY = "not an origin"
+"""Who asked, in the browser's log, where it was no page."""
+BROWSER = pytest.mark.skipif(shutil.which("chromium") is None, reason="the network log of a page needs chromium")
+
+
+def asked_by_browser(folder: Path, page: str) -> dict[str, set[str]]:
+    """The hosts that a fresh browser asked while it showed a page, by who asked: an origin, or the browser itself."""
+    folder.mkdir()
+    log, files = folder / "net.json", (f"--user-data-dir={folder / 'profile'}", f"--screenshot={folder / 'seen.png'}")
+    command = ["chromium", *FLAGS, *files, f"--log-net-log={log}", page]
+    subprocess.run(command, capture_output=True, timeout=300, check=True)
+    found: dict[str, set[str]] = {}
+    for event in json.loads(log.read_text(errors="replace"))["events"]:
+        asked = event.get("params", {})
+        if isinstance(asked, dict) and "initiator" in asked and "url" in asked:
+            host = urlsplit(asked["url"]).hostname
+            found.setdefault(asked["initiator"], set()).add(host or asked["url"])
+    return found
 
 
 @pytest.mark.soak
 @pytest.mark.enable_socket
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
-@pytest.mark.parametrize("path", ["dashboard", "runs", "artifacts"])
-def test_a_browser_asks_loopback_alone(shared: Path, tmp_path: Path, path: str) -> None:
-    url, log = live_server(shared / "server").removesuffix("/api"), tmp_path / "net.json"
-    files = (f"--user-data-dir={tmp_path / 'profile'}", f"--log-net-log={log}", f"--screenshot={tmp_path / 'seen.png'}")
-    command = ["chromium", *OFFLINE, *files, f"{url}/{path}"]
-    subprocess.run(command, capture_output=True, timeout=120, check=True)
-    asked = set(re.findall(r'"url":"(?:https?|wss?)://([^/":]+)', log.read_text(errors="replace")))
-    own = {host for host in asked if re.search(r"\.(google|googleapis|gvt1)\.com$", host)}
-    assert "127.0.0.1" in asked and asked - own == {"127.0.0.1"}, asked
-    assert (tmp_path / "seen.png").stat().st_size > 20_000
+@BROWSER
+def test_a_page_of_the_ui_adds_loopback_alone_to_what_the_browser_asks(shared: Path, tmp_path: Path) -> None:
+    """A browser asks its maker by itself, on an empty page as well; no page of the UI asks any host but its own."""
+    url = live_server(shared / "server").removesuffix("/api")
+    empty = asked_by_browser(tmp_path / "empty", "about:blank")
+    assert set(empty) <= {NOBODY} and "127.0.0.1" not in empty.get(NOBODY, set())
+    for path in ("dashboard", "runs", "artifacts"):
+        asked = asked_by_browser(tmp_path / path, f"{url}/{path}")
+        by_browser = asked.pop(NOBODY)
+        assert asked == {url: {"127.0.0.1"}}, asked
+        own = {host for host in by_browser if re.search(r"\.(google|googleapis|gvt1)\.com$", host)}
+        assert by_browser - own - empty.get(NOBODY, set()) == {"127.0.0.1"}, by_browser
+        assert (tmp_path / path / "seen.png").stat().st_size > 20_000, "the page was drawn"
+
+
+@pytest.mark.soak
+@BROWSER
+def test_the_log_names_a_host_that_a_page_asks(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text('<img src="http://elsewhere.invalid/pixel.png">')
+    asked = asked_by_browser(tmp_path / "browser", page.as_uri())
+    asked.pop(NOBODY, None)
+    assert {host for hosts in asked.values() for host in hosts} == {"elsewhere.invalid"}

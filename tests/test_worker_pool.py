@@ -108,7 +108,8 @@ def locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The locks of GPUs lie here, for this process and those that it starts."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.delenv(gpus.OURS, raising=False)
+    monkeypatch.setenv(gpus.OURS, "to be put back as it was")
+    monkeypatch.delenv(gpus.OURS)
     return tmp_path
 
 
