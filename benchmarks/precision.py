@@ -3,7 +3,7 @@
 `python -m benchmarks.precision` (the images are found under ROBUSTDD_DATA) trains teachers in both precisions, distils
 with each and trains fresh networks on every set, these always in float32; it writes results/precision.json and .md.
 Every run is kept as soon as it is done: a run of the whole that was cut off goes on; other code, sizes, device or torch
-begin anew. `--table` writes the .md alone.
+begin anew. `make results` writes the .md alone.
 """
 
 from __future__ import annotations
@@ -34,11 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--threads", type=int, default=1, help="torch threads")
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "precision.json")
-    parser.add_argument("--table", action="store_true", help="only write the table")
     asked = parser.parse_args(arguments)
-    if asked.table:
-        write_atomically(asked.out.with_suffix(".md"), as_markdown(json.loads(asked.out.read_bytes())).encode())
-        return 0
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(CACHE / "compiled"))
     torch.set_num_threads(asked.threads)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False

@@ -18,7 +18,7 @@ from robustdd.datasets import read
 from robustdd.disk import write_atomically
 from robustdd.distill import distill
 from robustdd.evaluate import evaluate_synthetic
-from robustdd.holdout import draw_holdout
+from robustdd.holdout import draw_used
 from robustdd.noise import observe, realised_rate
 from robustdd.params import Dataset, Engine, Evaluate, Neighbours, Network, Noise, Recipe, Teachers
 from robustdd.pixels import Images, whitened
@@ -62,7 +62,7 @@ class Sizes:
 
 
 SIZES = Sizes(
-    dataset=Dataset("cifar10", holdout=0.8),
+    dataset=Dataset("cifar10", train_share=0.2),
     noise=Noise("symmetric", 0.4),
     network=Network(16, 3),
     teachers=Teachers(
@@ -103,7 +103,7 @@ class Data:
         """Read, made noisy and whitened as the stages do it."""
         found = read(sizes.dataset)
         assert found.test is not None
-        kept = ~draw_holdout(len(found.train), sizes.dataset.holdout, sizes.dataset.split_seed)
+        kept = draw_used(len(found.train), sizes.dataset)
         clean, pixels = found.train.labels, found.train.images[kept]
         observed = observe(sizes.noise, clean, found.train.class_names, Path()).labels
         how = fit(pixels, sizes.dataset.whitening, sizes.dataset.zca_epsilon)

@@ -45,7 +45,7 @@ def _head(record: Run) -> str:
     noise, evaluate = sizes["noise"], sizes["evaluate"]
     return f"""# Does bfloat16 cost accuracy?
 
-Generated from precision.json by `python -m benchmarks.precision --table`. {sizes["dataset"]["kind"]}, \
+Generated from precision.json by `make results`. {sizes["dataset"]["kind"]}, \
 {data["images"]:,} training images under {noise["kind"]} noise ({data["realised_rate"]:.1%} of the labels wrong), \
 {data["test_images"]:,} test images;
 ConvNet-{network["depth"]} of width {network["width"]}; {teachers["num_teachers"]} plain teachers of \

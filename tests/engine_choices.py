@@ -35,16 +35,19 @@ class Work:
         else:
             picked = student_engine(AUTO, self.network, self.dataset, self.training, device)
             batch, keep = self.training.batch_size, picked.keep
-        share = f"{self._operations() / REPAYS[device]:.2g}"
+        share = self.operations() / REPAYS[device]
+        told = f"{share:,.0f}" if share >= 10 else f"{share:.1g}"
         whole = "–" if keep == "–" else str(min(batch, self._part(device)))
-        return f"| {self.what} | {kind} | {device} | {share} | {picked.compile} | {keep} | {whole} |"
+        return f"| {self.what} | {kind} | {device} | {told} | {picked.compile} | {keep} | {whole} |"
 
-    def _operations(self) -> float:
+    def operations(self) -> float:
+        """Operations of its convolutions, which `compile: auto` goes by."""
         forward = _forward_flops(self.network, self.dataset)
         if isinstance(self.training, Recipe):
             steps = self.training.iterations * self.training.inner_steps
             return SWEEPS * forward * steps * self.training.batch_size
-        images = {"digits": 1797, "cifar10": 50_000}[self.dataset.kind] * (1 - self.dataset.holdout)
+        used = 1 - self.dataset.holdout if self.dataset.train_share is None else self.dataset.train_share
+        images = {"digits": 1797, "cifar10": 50_000}[self.dataset.kind] * used
         return (6 if self.training.optimizer == "gsam" else 3) * forward * images * self.training.epochs
 
     def _part(self, device: str) -> int:

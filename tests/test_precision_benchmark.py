@@ -19,7 +19,7 @@ torch.set_num_threads(1)
 
 TOY = Sizes(
     noise=Noise("symmetric", 0.4),
-    dataset=Dataset("digits", test_images=1297, holdout=0.2, whitening="standard"),
+    dataset=Dataset("digits", test_images=1297, train_share=0.8, whitening="standard"),
     network=Network(8, 2),
     teachers=Teachers(num_teachers=2, epochs=2, batch_size=64, learning_rate=0.05, optimizer="sgd", augment="none"),
     ipc=1,
