@@ -31,13 +31,13 @@ class Work:
         kind = "teacher" if isinstance(self.training, Teachers) else "distillation"
         if isinstance(self.training, Teachers):
             picked = teacher_engine(AUTO, self.network, self.dataset, self.training, device)
-            batch, keep = self.training.batch_size, "–"
+            batch, keep = self.training.batch_size, ""
         else:
             picked = student_engine(AUTO, self.network, self.dataset, self.training, device)
             batch, keep = self.training.batch_size, picked.keep
         share = self.operations() / REPAYS[device]
         told = f"{share:,.0f}" if share >= 10 else f"{share:.1g}"
-        whole = "–" if keep == "–" else str(min(batch, self._part(device)))
+        whole = "" if keep == "" else str(min(batch, self._part(device)))
         return f"| {self.what} | {kind} | {device} | {told} | {picked.compile} | {keep} | {whole} |"
 
     def operations(self) -> float:
@@ -66,7 +66,12 @@ def works() -> Iterator[Work]:
     paper, network, cifar = "CIFAR-10, width 128", Network(), Dataset("cifar10")
     yield Work(f"{paper}, 100 epochs of GSAM", network, cifar, Teachers())
     for batch in (10, 100, 1000):
-        yield Work(f"{paper}, 10,000 × 80 steps of {batch}", network, cifar, replace(Recipe(), batch_size=batch))
+        yield Work(
+            f"{paper}, 10,000 iterations of 80 steps on {batch} images",
+            network,
+            cifar,
+            replace(Recipe(), batch_size=batch),
+        )
 
 
 def block() -> str:
