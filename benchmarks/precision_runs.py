@@ -66,11 +66,11 @@ SIZES = Sizes(
     noise=Noise("symmetric", 0.4),
     network=Network(16, 3),
     teachers=Teachers(
-        num_teachers=3, epochs=10, batch_size=128, learning_rate=0.05, optimizer="sgd", augment="crop_flip"
+        num_teachers=3, epochs=6, batch_size=128, learning_rate=0.05, optimizer="sgd", augment="crop_flip"
     ),
     ipc=10,
     recipe=Recipe(
-        iterations=100,
+        iterations=60,
         inner_steps=10,
         teacher_epochs=1,
         batch_size=50,
@@ -78,9 +78,9 @@ SIZES = Sizes(
         first_max_start=5,
         max_start=5,
         expansion_iterations=0,
-        save_every=100,
+        save_every=60,
     ),
-    evaluate=Evaluate(epochs=150, decay_epoch=100),
+    evaluate=Evaluate(epochs=80, decay_epoch=50),
     seeds=(0, 1, 2),
     compile="on",
 )
