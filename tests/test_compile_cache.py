@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,8 @@ import torch
 from tasks.code import ROOT
 from tasks.units import Unit
 from tasks.worker import WorkerSetup, keep_what_is_compiled
+from tests.pipeline import bits, call, change, environment
+from tests.studies import PLAIN, SGR, tiny_study
 
 VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 COMPILES = """
@@ -73,3 +76,19 @@ def test_code_that_may_only_be_read_is_not_written_to(monkeypatch: pytest.Monkey
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     keep_what_is_compiled(tmp_path)
     assert VARIABLE not in os.environ
+
+
+@pytest.mark.soak
+def test_compiled_steps_make_the_same_bits_in_one_thread_and_in_two(study: Path, tmp_path: Path) -> None:
+    """Two teachers compile at once, as threads of a process that has compiled nothing yet."""
+    change(study, {**tiny_study(), "engine": {"compile": "on"}})
+    found = []
+    for workers in (1, 2):
+        env = environment(tmp_path / "home", TORCHINDUCTOR_CACHE_DIR=str(tmp_path / f"compiled-{workers}"))
+        for ident in (PLAIN, SGR):
+            shutil.rmtree(study / "data" / "teachers" / ident)
+            done = call(study, "teachers", ident, "--workers", str(workers), env=env, seconds=900)
+            assert done.returncode == 0 and "2 executed, 0 cached" in done.stderr, done.stderr
+            assert "nothing can be compiled" not in done.stderr
+        found.append(bits(study, "teachers"))
+    assert found[0] == found[1]
