@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks import detection_table, engine_table, evidence_table
+from benchmarks import detection_table, engine_table, evidence_table, precision_table
 from robustdd.artifacts import write_atomically
 from robustdd.collect import collect, report_paths
 from robustdd.readme import write_readme
@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 WRITERS: dict[str, Callable[[Any], str]] = {
     "detection.json": detection_table.as_markdown,
     "bench-*.json": engine_table.as_markdown,
+    "precision.json": precision_table.as_markdown,
     "*/evidence.json": evidence_table.as_markdown,
 }
 """What writes the Markdown beside a JSON that no study's report left."""

@@ -53,9 +53,15 @@ def fanout_for(
         raise UserError(f"--address names a cluster of --runner dask or ray; found --runner {runner}")
     pinned = runner in ("processes", "dask") and address is None and study.device != "cpu"
     gpus = visible_gpus() if pinned else ()
-    default = len(gpus) or max(1, (os.cpu_count() or 1) // study.threads)
+    default = len(gpus) or max(1, _cores() // study.threads)
     setup = WorkerSetup(study.threads, module, stage_code(module), runner != "threads")
     return Fanout(runner, workers or default, address, gpus, study.device != "cpu", setup)
+
+
+def _cores() -> int:
+    """Cores that this process may use: of a batch job or a container often fewer than the machine has."""
+    allowed = getattr(os, "sched_getaffinity", None)  # not on every system
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
 
 
 def add_fanout(parser: ArgumentParser) -> None:

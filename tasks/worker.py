@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
+import os
 import platform
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TextIO
 
 import torch
 
 from robustdd.errors import RobustddError
 from tasks import units
-from tasks.code import changed_since_read
+from tasks.code import ROOT, changed_since_read
 from tasks.units import Unit
 
 
@@ -36,6 +38,7 @@ class WorkerSetup:
         starts after an edit, would else leave the result of one code under the key of another.
         """
         compute_exactly(self.threads)
+        keep_what_is_compiled()
         if self.elsewhere:
             log_to_terminal()
         other = self.code and units.stage_code(self.module) != self.code
@@ -51,6 +54,16 @@ def compute_exactly(threads: int) -> None:
     torch.set_num_threads(threads)
     torch.backends.cudnn.allow_tf32 = False  # float32 means float32: PyTorch's default rounds a GPU's convolutions
     torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms does the same and imports a compiler
+
+
+def keep_what_is_compiled(root: Path = ROOT) -> None:
+    """Have torch.compile keep its work in the checkout, for every later process, unless the user named a place.
+
+    By itself it writes to the folder for temporary files, which a restart empties. Where the code may only be read, it
+    does so here too. What is kept can change no result: torch looks it up by the code and the compiler it came from.
+    """
+    if os.access(root, os.W_OK):
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(root / ".robustdd" / "compiled"))
 
 
 class TerminalHandler(logging.StreamHandler[TextIO]):

@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from robustdd.devices import settled
-from robustdd.engine import PLAIN, student_engine, teacher_engine
+from robustdd.engine import PLAIN, REPAYS, student_engine, teacher_engine
 from robustdd.errors import UserError
 from robustdd.params import Dataset, Engine, Network, Recipe, Teachers
 from robustdd.study import load_study
 from tasks.units import Unit
+from tests import engine_choices
 from tests.pipeline import CODE, change, keys, run, units
 from tests.studies import CELL, SGR, tiny_study
 from tests.studies import PLAIN as PLAIN_VIEW
@@ -105,3 +106,14 @@ def test_a_random_row_has_no_engine(built: Path) -> None:
     (unit,) = units(built, "distill", f"{CELL}-random-ipc1-s0")
     assert isinstance(unit, Unit) and unit.params["engine"] is None
     assert all(one.params["engine"] == PLAIN for one in units(built, "teachers", PLAIN_VIEW))
+
+
+def test_the_document_tells_what_auto_picks() -> None:
+    text = engine_choices.DOCUMENT.read_text(encoding="utf-8")
+    assert engine_choices.written(text) == text, "python -m tests.engine_choices writes it"
+    works = list(engine_choices.works())
+    assert len(works) >= 7
+    for device in ("cpu", "cuda"):
+        for work in works:
+            compiled = work.line(device).split(" | ")[4]
+            assert compiled == ("on" if work.operations() >= REPAYS[device] else "off")

@@ -1,0 +1,196 @@
+"""The runs of `benchmarks.precision`: teachers, distillations and evaluations, alike but for the precision."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from robustdd.arithmetic import arithmetic_of
+from robustdd.convnet import ConvNet
+from robustdd.datasets import read
+from robustdd.disk import write_atomically
+from robustdd.distill import distill
+from robustdd.evaluate import evaluate_synthetic
+from robustdd.holdout import draw_used
+from robustdd.noise import observe, realised_rate
+from robustdd.params import Dataset, Engine, Evaluate, Neighbours, Network, Noise, Recipe, Teachers
+from robustdd.pixels import Images, whitened
+from robustdd.rng import generator
+from robustdd.selection import selected_start
+from robustdd.synthetic import SyntheticSet
+from robustdd.teachers import train_teacher
+from robustdd.training import accuracy
+from robustdd.trajectories import Trajectories
+from robustdd.whitening import fit
+
+Precision = Literal["float32", "bfloat16"]
+PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
+ARMS: dict[str, tuple[Precision, Precision]] = {
+    "float32": ("float32", "float32"),
+    "bfloat16 distillation": ("float32", "bfloat16"),
+    "bfloat16 throughout": ("bfloat16", "bfloat16"),
+}
+"""Precision of the teachers, and of the distillation that follows them; `throughout` is what params.yaml asks for."""
+Run = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What all runs share."""
+
+    dataset: Dataset
+    noise: Noise
+    network: Network
+    teachers: Teachers
+    ipc: int
+    recipe: Recipe
+    evaluate: Evaluate
+    seeds: tuple[int, ...]
+    """Of the distillations."""
+    compile: Literal["on", "off"]
+
+    def engine(self, precision: Precision) -> Engine:
+        """Settings that differ in the precision alone."""
+        return Engine(self.compile, precision, "off", 0)
+
+
+SIZES = Sizes(
+    dataset=Dataset("cifar10", train_share=0.2),
+    noise=Noise("symmetric", 0.4),
+    network=Network(16, 3),
+    teachers=Teachers(
+        num_teachers=3, epochs=6, batch_size=128, learning_rate=0.05, optimizer="sgd", augment="crop_flip"
+    ),
+    ipc=10,
+    recipe=Recipe(
+        iterations=60,
+        inner_steps=10,
+        teacher_epochs=1,
+        batch_size=50,
+        initial_rate=0.05,
+        first_max_start=5,
+        max_start=5,
+        expansion_iterations=0,
+        save_every=60,
+    ),
+    evaluate=Evaluate(epochs=80, decay_epoch=50),
+    seeds=(0, 1, 2),
+    compile="on",
+)
+"""So small that one core is done in twenty minutes."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """Whitened images with observed labels, and the test images."""
+
+    images: Images
+    observed: Tensor
+    test_images: Images
+    test_labels: Tensor
+    classes: int
+    facts: Run
+
+    @classmethod
+    def of(cls, sizes: Sizes, device: str) -> Data:
+        """Read, made noisy and whitened as the stages do it."""
+        found = read(sizes.dataset)
+        assert found.test is not None
+        kept = draw_used(len(found.train), sizes.dataset)
+        clean, pixels = found.train.labels, found.train.images[kept]
+        observed = observe(sizes.noise, clean, found.train.class_names, Path()).labels
+        how = fit(pixels, sizes.dataset.whitening, sizes.dataset.zca_epsilon)
+        rate = realised_rate(observed[kept], clean[kept])
+        facts = {"images": len(pixels), "test_images": len(found.test), "realised_rate": rate}
+        facts["arithmetic"] = arithmetic_of("bfloat16", torch.device(device))
+        train, test = (whitened(one, how, torch.device(device)) for one in (pixels, found.test.images))
+        labels = observed[kept].to(device), found.test.labels.to(device)
+        return cls(train, labels[0], test, labels[1], len(found.train.class_names), facts)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The runs of one study of precision, and where its teachers lie."""
+
+    sizes: Sizes
+    data: Data
+    folder: Path
+
+    @property
+    def network(self) -> ConvNet:
+        """The ConvNet of teachers, students and evaluation."""
+        _, channels, height, width = self.data.images.shape
+        size = self.sizes.network
+        return ConvNet(channels, (height, width), self.data.classes, size.width, size.depth)
+
+    def run(self, case: Run) -> Run:
+        """What a case of `cases` finds."""
+        begun = time.monotonic()
+        if case["part"] == "teacher":
+            found = self.teacher(case["precision"], case["index"])
+        elif case["part"] == "start":
+            found = self.evaluated(self.start("float32", case["seed"]))
+        else:
+            found = self.distilled(*ARMS[case["arm"]], case["seed"])
+        return {**found, "seconds": round(time.monotonic() - begun, 1)}
+
+    def teacher(self, precision: Precision, index: int) -> Run:
+        """Train a teacher, keep its snapshots and test where it ends."""
+        data, params, weights = self.data, self.sizes.teachers, torch.ones(len(self.data.images))
+        how = (weights, 0.0, True, params, Neighbours(), index)
+        engine = self.sizes.engine(precision)
+        teacher = train_teacher(self.network, data.images, data.observed, *how, engine=engine)
+        write_atomically(self._file(precision, index), save({"snapshots": teacher.snapshots}))
+        end = teacher.snapshots[-1].to(data.test_labels.device)
+        tested = accuracy(self.network, end, data.test_images, data.test_labels)
+        return {"accuracy": tested, "loss": teacher.losses[-1]}
+
+    def trajectories(self, precision: Precision) -> Trajectories:
+        """All teachers of a precision; those whose files are gone are trained again."""
+        count = range(self.sizes.teachers.num_teachers)
+        for index in count:
+            if not self._file(precision, index).exists():
+                self.teacher(precision, index)
+        return Trajectories.from_files([self._file(precision, index) for index in count])
+
+    def start(self, precision: Precision, seed: int) -> SyntheticSet:
+        """The set before its first update: real images that the teachers of a precision get right."""
+        data, finals = self.data, self.trajectories(precision).finals().to(self.data.observed.device)
+        asked = (data.images, data.observed, self.sizes.ipc, generator("selection", seed))
+        return selected_start(self.network, finals, *asked).begin(data.images, self.sizes.recipe.initial_rate)
+
+    def distilled(self, teachers: Precision, students: Precision, seed: int) -> Run:
+        """Distil one set and evaluate it."""
+        begun = time.monotonic()
+        start, trajectories = self.start(teachers, seed), self.trajectories(teachers)
+        engine = self.sizes.engine(students)
+        found = distill(self.network, start, trajectories, self.sizes.recipe, 0.0, seed, engine=engine)
+        took = round(time.monotonic() - begun, 1)
+        told = {"first_loss": float(found.losses[0]), "last_loss": float(found.losses[-1]), "skipped": found.skipped}
+        return {**self.evaluated(found.synthetic), **told, "rate": float(found.rates[-1]), "distil_seconds": took}
+
+    def evaluated(self, synthetic: SyntheticSet) -> Run:
+        """Test accuracy of fresh networks, trained in float32 whatever made the set."""
+        tests = (self.data.test_images, self.data.test_labels)
+        asked, seeds = replace(self.sizes.evaluate, seeds=()), self.sizes.evaluate.seeds
+        nets = [evaluate_synthetic(self.network, synthetic, *tests, asked, seed) for seed in seeds]
+        return {"accuracy": [net.accuracy for net in nets]}
+
+    def _file(self, precision: Precision, index: int) -> Path:
+        return self.folder / f"{precision}-{index}.safetensors"
+
+
+def cases(sizes: Sizes) -> Iterator[Run]:
+    """Every run, pairs beside each other."""
+    for index in range(sizes.teachers.num_teachers):
+        yield from ({"part": "teacher", "precision": precision, "index": index} for precision in PRECISIONS)
+    for seed in sizes.seeds:
+        yield {"part": "start", "seed": seed}
+        yield from ({"part": "distil", "arm": arm, "seed": seed} for arm in ARMS)
