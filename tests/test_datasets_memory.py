@@ -77,7 +77,8 @@ def thirty_thousand(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_file({"images": images}, tmp_path / "train.safetensors")
     save_file(fit(images[:100], "standard", 0.0).tensors(), tmp_path / "whitening.safetensors")
     labels = torch.zeros(len(images), dtype=torch.int64)
-    columns = {"id": [str(row) for row in range(len(images))], "observed": labels, "holdout": labels == 1}
+    marks = {"holdout": labels == 1, "used": labels != 1}
+    columns = {"id": [str(row) for row in range(len(images))], "observed": labels, **marks}
     (tmp_path / "labels.parquet").write_bytes(parquet(**columns))
     return tmp_path
 
