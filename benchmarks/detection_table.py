@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from textwrap import fill
 from typing import Any
 
+from benchmarks.markdown import table
 from robustdd.quality import RANKINGS
 
 Run = dict[str, Any]
@@ -53,11 +54,6 @@ were trained with the static weights; cleanlab would rather see predictions for 
 trained on."""
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def _scores(cells: dict[str, list[Run]], score: str) -> str:
     rows = []
     for cell, runs in cells.items():
@@ -65,7 +61,7 @@ def _scores(cells: dict[str, list[Run]], score: str) -> str:
         best = max(statistics.mean(found) for found in values.values())
         shown = [_bold(_spread(found), statistics.mean(found) == best) for found in values.values()]
         rows.append([cell, str(len(runs)), f"{100 * _mean(runs, _rate):.1f}", *shown])
-    return _table(["cell", "n", "wrong %", *RANKINGS.values()], rows)
+    return table(["cell", "n", "wrong %", *RANKINGS.values()], rows)
 
 
 def _by_class(cells: dict[str, list[Run]]) -> str:
@@ -77,7 +73,7 @@ def _by_class(cells: dict[str, list[Run]]) -> str:
             means, lowest = statistics.mean(map(statistics.mean, by_run)), statistics.mean(map(min, by_run))
             shown.append(f"{means:.3f} ({lowest:.3f})")
         rows.append([cell, str(len(runs)), *shown])
-    return _table(["cell", "n", *RANKINGS.values()], rows)
+    return table(["cell", "n", *RANKINGS.values()], rows)
 
 
 def _subsets(cells: dict[str, list[Run]]) -> str:
@@ -89,7 +85,7 @@ def _subsets(cells: dict[str, list[Run]]) -> str:
         balance = [f"{statistics.mean(one[key] for one in found):.2f}" for key in ("whole_balance", "balance")]
         rows.append([cell, str(len(runs)), str(found[0]["size"]), *purity, f"{100 * worst:.1f}", *balance])
     header = ["cell", "n", "in subset", "right labels %", "right in subset %", "right in its worst class %"]
-    return _table([*header, "smallest / largest class", "the same in the subset"], rows)
+    return table([*header, "smallest / largest class", "the same in the subset"], rows)
 
 
 def _cleanlab(cells: dict[str, list[Run]]) -> str:
@@ -99,7 +95,7 @@ def _cleanlab(cells: dict[str, list[Run]]) -> str:
         shares = [f"{100 * statistics.mean(one[key] or 0.0 for one in found):.1f}" for key in ("precision", "recall")]
         size = f"{statistics.mean(one['found'] for one in found):.0f}"
         rows.append([cell, str(len(runs)), f"{_mean(runs, lambda run: run['wrong']):.0f}", size, *shares])
-    return _table(["cell", "n", "wrong labels", "found", "precision %", "recall %"], rows)
+    return table(["cell", "n", "wrong labels", "found", "precision %", "recall %"], rows)
 
 
 def _networks(cells: dict[str, list[Run]]) -> str:
@@ -111,7 +107,7 @@ def _networks(cells: dict[str, list[Run]]) -> str:
         distinct = f"{_mean(runs, lambda run: run['forgetting']['distinct_weights']):.0f}"
         rows.append([cell, str(len(runs)), *stage, distinct, f"{accuracy:.1f}", f"{seconds:.0f}"])
     header = ["cell", "n", "right labels remembered %", "wrong labels remembered %", "distinct static weights"]
-    return _table([*header, "teachers' accuracy on clean training labels %", "seconds"], rows)
+    return table([*header, "teachers' accuracy on clean training labels %", "seconds"], rows)
 
 
 _STAGES = ("remembered_right", "remembered_wrong")

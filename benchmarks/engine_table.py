@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 Case = dict[str, Any]
@@ -32,15 +32,20 @@ def _told(case: Case) -> str:
     return ", ".join(f"{name} {case[name]}" for name in SIZE if case.get(name) not in (None, False))
 
 
-def _ratios(chosen: list[tuple[Case, Case]]) -> Iterator[str]:
+def _by_variant(chosen: list[tuple[Case, Case]], cell: Callable[[Case | None], str]) -> Iterator[str]:
+    """One line a case and one column a variant; a case that failed says why."""
     names = list(dict.fromkeys(name for _, found in chosen for name in found.get("variants", {})))
     yield f"| | {' | '.join(names)} |"
     yield "|---" * (len(names) + 1) + "|"
     for case, found in chosen:
         if "failed" in found:
             yield f"| {_told(case)} | {found['failed']} |{' |' * (len(names) - 1)}"
-            continue
-        yield f"| {_told(case)} | {' | '.join(_cell(found['variants'].get(name)) for name in names)} |"
+        else:
+            yield f"| {_told(case)} | {' | '.join(cell(found['variants'].get(name)) for name in names)} |"
+
+
+def _ratios(chosen: list[tuple[Case, Case]]) -> Iterator[str]:
+    yield from _by_variant(chosen, _cell)
     emulated = any(found.get("arithmetic") == "rounded" for _, found in chosen)
     if emulated:
         yield ""
@@ -58,15 +63,7 @@ def _cell(one: Case | None) -> str:
 def _qualities(chosen: list[tuple[Case, Case]]) -> Iterator[str]:
     yield "Cosine / relative error of the image gradient; relative error of the rate's gradient."
     yield ""
-    names = list(dict.fromkeys(name for _, found in chosen for name in found.get("variants", {})))
-    yield f"| | {' | '.join(names)} |"
-    yield "|---" * (len(names) + 1) + "|"
-    for case, found in chosen:
-        if "failed" in found:
-            yield f"| {_told(case)} | {found['failed']} |{' |' * (len(names) - 1)}"
-            continue
-        measured = [found["variants"].get(name) for name in names]
-        yield f"| {_told(case)} | {' | '.join(map(_quality, measured))} |"
+    yield from _by_variant(chosen, _quality)
     if not all(found.get("real", True) for _, found in chosen):
         yield ""
         yield "Drawn images, not CIFAR-10: the data was not there."

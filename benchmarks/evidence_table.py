@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from textwrap import fill
 from typing import Any
+
+from benchmarks.markdown import table
 
 Found = dict[str, Any]
 
@@ -36,7 +38,7 @@ def _epochs(views: dict[str, Found]) -> str:
     for name, view in views.items():
         for key, told in (("right", "right"), ("wrong_as_observed", "remembered"), ("wrong_as_clean", "corrected")):
             rows.append([name, told, *(_percent(view["epochs"][epoch][key]) for epoch in shown)])
-    return _table(["view", "%", *(f"epoch {epoch}" for epoch in shown)], rows, words=2)
+    return table(["view", "%", *(f"epoch {epoch}" for epoch in shown)], rows, words=2)
 
 
 def _rows(rows: dict[str, Found]) -> str:
@@ -49,7 +51,7 @@ def _rows(rows: dict[str, Found]) -> str:
         purity = _over(same, "start_purity", 100, 0)
         body.append([method, view, str(len(same)), purity, _over(same, "filled", 1, 1), *values])
     header = ["method", "view", "n", "first set right %", "filled", "first loss", "last loss", "learned rate"]
-    return _table([*header, "skipped", "mean blend of the matched epochs"], body, words=2)
+    return table([*header, "skipped", "mean blend of the matched epochs"], body, words=2)
 
 
 def _subsets(subsets: dict[str, Found]) -> str:
@@ -58,7 +60,7 @@ def _subsets(subsets: dict[str, Found]) -> str:
     for view, one in subsets.items():
         values = [one.get(name) for name in names]
         rows.append([view, *("" if value is None else f"{value:.4g}" for value in values)])
-    return _table(["view", *(name.replace("_", " ") for name in names)], rows)
+    return table(["view", *(name.replace("_", " ") for name in names)], rows)
 
 
 def _targets(targets: dict[str, Found]) -> str:
@@ -68,7 +70,7 @@ def _targets(targets: dict[str, Found]) -> str:
         steps = [f"{one[key]:.3f}" for key in ("distance", "length", "cosine")]
         rows.append([view, str(one["count"]), *steps, *map(_percent, shares)])
     header = ["view", "n", "distance / own step", "clean step / own step", "cosine of the steps"]
-    return _table([*header, "right: own %", "right: clean %", "remembered: own %", "remembered: clean %"], rows)
+    return table([*header, "right: own %", "right: clean %", "remembered: own %", "remembered: clean %"], rows)
 
 
 def _seconds(found: Found) -> str:
@@ -83,7 +85,7 @@ def _seconds(found: Found) -> str:
         kind = f" ({row['method']})" if row else f" ({view['weights']})" if view else ""
         sums[stage + kind] = sums.get(stage + kind, 0.0) + value
     rows = [[name, f"{value:.0f}", f"{100 * value / whole:.1f}"] for name, value in sums.items()]
-    return _table(["stage", "seconds", "share %"], [*rows, ["all", f"{whole:.0f}", "100.0"]])
+    return table(["stage", "seconds", "share %"], [*rows, ["all", f"{whole:.0f}", "100.0"]])
 
 
 def _over(rows: Iterable[Found], key: str, factor: float = 1, digits: int = 4) -> str:
@@ -93,8 +95,3 @@ def _over(rows: Iterable[Found], key: str, factor: float = 1, digits: int = 4) -
 
 def _percent(value: float | None) -> str:
     return "" if value is None else f"{100 * value:.1f}"
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1) -> str:
-    rule = ["---"] * words + ["---:"] * (len(header) - words)
-    return "\n".join(f"| {' | '.join(line)} |" for line in [header, rule, *rows])

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from benchmarks.markdown import table
 from robustdd.statistics import PairedDifference, paired_difference, sampling_reach, summarise, summarise_seeds
 from robustdd.tabular import DASH, percent, points
 
@@ -73,7 +74,7 @@ def _teachers(groups: Mapping[str, Found]) -> str:
         told = summarise([run["accuracy"] for run in found.values()])
         seconds = summarise([run["seconds"] for run in found.values()])
         rows.append([precision, str(told.count), percent(told.mean), percent(told.sd), f"{seconds.mean:.0f}"])
-    return _table(["precision", "n", "accuracy %", "sd", "s each"], rows)
+    return table(["precision", "n", "accuracy %", "sd", "s each"], rows)
 
 
 def _sets(groups: Mapping[str, Found]) -> str:
@@ -88,7 +89,7 @@ def _sets(groups: Mapping[str, Found]) -> str:
         counts = [str(told.seeds), str(told.nets)]
         rows.append([name, *counts, percent(told.mean), percent(told.sd), told.over, *shown, took])
     header = ["set", "distillation seeds", "nets", "accuracy %", "sd", "sd over", "first loss", "last loss", "s each"]
-    return _table(header, rows)
+    return table(header, rows)
 
 
 def _differences(pairs: list[tuple[str, str, Found, Found]], tests: int) -> str:
@@ -103,7 +104,7 @@ def _differences(pairs: list[tuple[str, str, Found, Found]], tests: int) -> str:
         rows.append(
             [first, second, points(difference.mean), points(low), points(high), str(difference.degrees), verdict]
         )
-    return _table(["", "against", "difference", "from", "to (95 %)", "df", "verdict"], rows)
+    return table(["", "against", "difference", "from", "to (95 %)", "df", "verdict"], rows)
 
 
 def _nets(run: Run) -> list[float]:
@@ -114,8 +115,3 @@ def _verdict(difference: PairedDifference, reach: float) -> str:
     from robustdd.differences import Comparison
 
     return Comparison("", 0, "", "", difference, reach).verdict
-
-
-def _table(header: list[str], rows: list[list[str]]) -> str:
-    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -132,3 +132,12 @@ def both_at_work(folder: Path) -> Callable[[], bool]:
 
 def kill(process: psutil.Process) -> None:
     os.kill(process.pid, signal.SIGKILL)
+
+
+def kill_twice(stage: subprocess.Popen[str], folder: Path, runner: str) -> None:
+    """Kill the worker of the second teacher, and the next one that goes on with it, each after some steps."""
+    for least in (2, 4):
+        until(lambda least=least: steps(folder).get("teacher-001", 0) >= least)  # type: ignore[misc]
+        at = steps(folder)["teacher-001"]
+        kill(working(stage.pid, runner)[-1])
+        until(lambda at=at: stage.poll() is not None or steps(folder)["teacher-001"] > at + 1)  # type: ignore[misc]

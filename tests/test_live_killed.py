@@ -13,7 +13,7 @@ from tasks.layout import Layout
 from tests.live_server import flow_runs, settled
 from tests.pipeline import bits, call, environment, names, run
 from tests.stage_processes import begun as in_the_making
-from tests.stage_processes import both_at_work, family, gone, importable, kill, steps, until, working
+from tests.stage_processes import both_at_work, family, gone, importable, kill, kill_twice, until, working
 from tests.studies import PLAIN
 from tests.test_live_interrupted import name_study, server
 from tests.test_runners_killed import GONE_SECONDS, TEACHERS, flags, keep_the_first, trained, untrained
@@ -64,11 +64,7 @@ def test_a_task_whose_workers_die_again_ends_the_stage_in_one_line(
     name = f"twice-{runner}"
     keep_the_first(trained, untrained)
     with in_the_making(untrained, *flags(runner, 1), env=live(untrained, server, name)) as stage:
-        for least in (2, 4):
-            until(lambda least=least: steps(untrained).get("teacher-001", 0) >= least)  # type: ignore[misc]
-            at = steps(untrained)["teacher-001"]
-            kill(working(stage.pid, runner)[-1])
-            until(lambda at=at: stage.poll() is not None or steps(untrained)["teacher-001"] > at + 1)  # type: ignore[misc]
+        kill_twice(stage, untrained, runner)
         assert stage.wait(120) == 1
         said = stage.stderr.read() if stage.stderr else ""
     (error,) = [line for line in said.splitlines() if line.startswith("error: ")]

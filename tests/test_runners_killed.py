@@ -20,6 +20,7 @@ from tests.stage_processes import (
     gone,
     importable,
     kill,
+    kill_twice,
     long_study,
     steps,
     until,
@@ -88,11 +89,7 @@ def test_a_task_whose_workers_die_again_ends_the_stage_in_one_line(untrained: Pa
     importable(runner)
     keep_the_first(trained, untrained)
     with begun(untrained, *flags(runner, 1), env=environment(untrained.parent / "home")) as stage:
-        for least in (2, 4):
-            until(lambda least=least: steps(untrained).get("teacher-001", 0) >= least)  # type: ignore[misc]
-            at = steps(untrained)["teacher-001"]
-            kill(working(stage.pid, runner)[-1])
-            until(lambda at=at: stage.poll() is not None or steps(untrained)["teacher-001"] > at + 1)  # type: ignore[misc]
+        kill_twice(stage, untrained, runner)
         assert stage.wait(60) == 1
         said = stage.stderr.read() if stage.stderr else ""
     (error,) = [line for line in said.splitlines() if line.startswith("error: ")]
