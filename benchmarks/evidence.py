@@ -11,34 +11,29 @@ import argparse
 import json
 import statistics
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from torch import Tensor
-from torch.nn import functional as F
 
+from benchmarks.evidence_networks import LOOKED_AT, clean_targets, knowledge
 from benchmarks.evidence_table import as_markdown
 from robustdd.artifacts import read_manifest, write_atomically
 from robustdd.collect import read_runs
-from robustdd.convnet import ConvNet
-from robustdd.params import Row, Study
+from robustdd.params import Row, Study, Subset
+from robustdd.reliability import reliable_subset
 from robustdd.schedule import draw_iteration
 from robustdd.study import load_study
-from robustdd.training import predict
-from tasks import finetune as targets
-from tasks import teachers
 from tasks.layout import Layout
 from tasks.producing import commit
-from tasks.reading import LabelledImages, class_names, network_for, training_images
-from tasks.units import Unit
+from tasks.reading import column, known_column, read_table
 
 ROOT = Path(__file__).resolve().parent.parent
-LOOKED_AT = 2000
-"""Training images, the first of them, on which networks are asked."""
 MATCHED = ("datm", "sgr", "ours")
+"""Methods that match trajectories."""
+RATIOS = (0.4, 0.5, 0.6, 0.7)
+"""Sizes of the subsets that other rules are asked for."""
 Found = dict[str, Any]
 
 
@@ -46,9 +41,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("study", type=Path)
     parser.add_argument("--out", type=Path, default=ROOT / "results")
+    parser.add_argument(
+        "--also", type=Path, action="append", default=[], help="a study that made some of its artifacts"
+    )
     asked = parser.parse_args(arguments)
     study, layout = load_study(asked.study), Layout(asked.study.resolve())
-    found = record(study, layout)
+    found = record(study, layout, [Layout(other.resolve()) for other in asked.also])
     folder = asked.out / study.name
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / "evidence.json", (json.dumps(found, indent=1, sort_keys=True) + "\n").encode())
@@ -56,110 +54,92 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def record(study: Study, layout: Layout) -> Found:
-    """Everything that is known of a study beside its accuracies, as JSON."""
+def record(study: Study, layout: Layout, others: Sequence[Layout] = ()) -> Found:
+    """Everything that is known of a study beside its accuracies, as JSON.
+
+    What a study among `others` made and this one found cached has its seconds there.
+    """
     return {
         "name": study.name,
         "commit": commit(),
         "looked_at": LOOKED_AT,
-        "views": {view: _view(study, layout, view) for view in study.views},
+        "views": {view: knowledge(study, layout, view) for view in study.views},
         "rows": {ident: _row(study, layout, ident, row) for ident, row in study.rows.items()},
-        "targets": {view: _targets(study, layout, view) for view in study.grid.finetune},
-        "subsets": {
-            view: read_manifest(layout.artifact("subset", view), "reliability").notes["subset"]
-            for view in study.grid.reliability
+        "targets": {view: clean_targets(study, layout, view) for view in study.grid.finetune},
+        "subsets": {view: _subsets(study, layout, view) for view in study.grid.reliability},
+        "seconds": {
+            f"{run.stage} {run.id}": run.seconds
+            for place in (*others, layout)
+            for run in read_runs(place.runs())
+            if place is layout or _same_artifacts(layout, place, run.stage, run.id)
         },
-        "seconds": {f"{run.stage} {run.id}": run.seconds for run in read_runs(layout.runs())},
     }
 
 
-def _view(study: Study, layout: Layout, view: str) -> Found:
-    """What the teachers of a view know after every epoch, and their blends."""
-    (units,) = teachers.waves(study, view, layout)
-    data, network = _looked_at(study, units[0])
-    blends, remembered = [], []
-    for unit in units:
-        blends.append(json.loads((unit.folder / f"{unit.name}.json").read_bytes())["blends"])
-        with safe_open(unit.folder / f"{unit.name}.safetensors", "pt") as file:
-            remembered.append([_knows(network, point, data) for point in file.get_tensor("snapshots")])
-    return {
-        "weights": study.views[view].weights,
-        "cell": study.views[view].cell,
-        "blends": blends,
-        "epochs": [_mean(same) for same in zip(*remembered, strict=True)],
-    }
-
-
-def _looked_at(study: Study, unit: Unit) -> tuple[LabelledImages, ConvNet]:
-    data = training_images(unit)
-    return data, network_for(study.network, data.images, len(class_names(unit)))
-
-
-def _knows(network: ConvNet, parameters: Tensor, data: LabelledImages) -> Found:
-    """Shares of rightly labelled images that get their label, and of wrongly labelled ones that get each of theirs."""
-    if data.clean is None:
-        raise SystemExit("this data set has no clean labels to look at")
-    observed, clean = data.observed[:LOOKED_AT], data.clean[:LOOKED_AT]
-    said = predict(network, parameters, data.images[:LOOKED_AT]).argmax(1)
-    right = observed == clean
-    return {
-        "right": float((said == observed)[right].double().mean()),
-        "wrong_as_observed": float((said == observed)[~right].double().mean()) if (~right).any() else None,
-        "wrong_as_clean": float((said == clean)[~right].double().mean()) if (~right).any() else None,
-    }
-
-
-def _mean(same: Sequence[Found]) -> Found:
-    return {name: None if same[0][name] is None else statistics.mean(one[name] for one in same) for name in same[0]}
+def _same_artifacts(layout: Layout, other: Layout, stage: str, ident: str) -> bool:
+    """Whether both studies have the same artifacts of a stage, key by key."""
+    keys = [
+        {path.name: json.loads(path.read_bytes())["key"] for path in one.artifact(stage, ident).glob("*.manifest.json")}
+        for one in (layout, other)
+    ]
+    return keys[0] == keys[1] != {}
 
 
 def _row(study: Study, layout: Layout, ident: str, row: Row) -> Found:
-    """The first set, the losses, and the blend of the epochs that were matched."""
+    """The first set, the losses, and the blend of the epochs that were matched.
+
+    Losses of late starts are not those of early ones, and the range of starts grows: both losses are means over ten
+    iterations that began within the first range.
+    """
     folder = layout.artifact("distill", ident)
     found: Found = {"method": row.method, "view": row.view, "seed": row.seed}
     found |= dict(read_manifest(folder, "distilled").notes)
     if row.method in MATCHED:
         curve = json.loads((folder / "curve.json").read_bytes())
-        losses, tenth = curve["losses"], max(1, len(curve["losses"]) // 10)
-        found |= {"first_loss": statistics.mean(losses[:tenth]), "last_loss": statistics.mean(losses[-tenth:])}
-        found["matched_blend"] = statistics.mean(_matched(study, layout, row))
+        recipe, drawn = study.recipes[row.recipe], _drawn(study, row)
+        early = [loss for loss, one in zip(curve["losses"], drawn, strict=True) if one[1] < recipe.first_max_start]
+        found |= {"first_loss": statistics.mean(early[:10]), "last_loss": statistics.mean(early[-10:])}
+        found["matched_blend"] = statistics.mean(_matched(study, layout, row, drawn))
+        found["steps_times_rate"] = recipe.inner_steps * found["learning_rate"]
     return found
 
 
-def _matched(study: Study, layout: Layout, row: Row) -> Iterator[float]:
+def _drawn(study: Study, row: Row) -> list[tuple[int, int]]:
+    """Teacher and start epoch of every iteration."""
+    recipe, batch = study.recipes[row.recipe], torch.zeros(study.recipes[row.recipe].batch_size, 1, 1, 1)
+    draws = [
+        draw_iteration(recipe, study.teachers.num_teachers, batch, row.seed, index)
+        for index in range(recipe.iterations)
+    ]
+    return [(drawn.teacher, drawn.start_epoch) for drawn in draws]
+
+
+def _matched(study: Study, layout: Layout, row: Row, drawn: Iterable[tuple[int, int]]) -> Iterator[float]:
     """The blend of every epoch of a teacher that an iteration read, iteration after iteration."""
-    recipe, count = study.recipes[row.recipe], study.teachers.num_teachers
-    folder = layout.artifact("teachers", row.view)
+    folder, count = layout.artifact("teachers", row.view), study.teachers.num_teachers
     blends = [json.loads((folder / f"teacher-{index:03d}.json").read_bytes())["blends"] for index in range(count)]
-    for index in range(recipe.iterations):
-        drawn = draw_iteration(recipe, count, torch.zeros(recipe.batch_size, 1, 1, 1), row.seed, index)
-        yield from blends[drawn.teacher][drawn.start_epoch : drawn.start_epoch + recipe.teacher_epochs]
+    for teacher, start in drawn:
+        yield from blends[teacher][start : start + study.recipes[row.recipe].teacher_epochs]
 
 
-def _targets(study: Study, layout: Layout, view: str) -> Found:
-    """How far the clean targets lie from the teachers' own, and what each of the two remembers."""
-    (units,) = targets.waves(study, view, layout)
-    data, network = _looked_at(study, units[0])
-    length = next(study.recipes[row.recipe].teacher_epochs for row in study.rows.values() if row.view == view)
-    each: list[Found] = []
-    for unit in units:
-        with safe_open(unit.path("teacher", f"teacher-{unit.params['index']:03d}.safetensors"), "pt") as file:
-            snapshots = file.get_tensor("snapshots")
-        with safe_open(unit.folder / f"{unit.name}.safetensors", "pt") as file:
-            starts, cleaned = file.get_tensor("starts").tolist(), file.get_tensor("targets")
-        for start, target in zip(starts, cleaned, strict=True):
-            own, begun = snapshots[start + length], snapshots[start]
-            cosine = F.cosine_similarity(target - begun, own - begun, 0)
-            each.append(
-                {
-                    "distance": float((target - own).norm() / (own - begun).norm()),
-                    "length": float((target - begun).norm() / (own - begun).norm()),
-                    "cosine": float(cosine),
-                    **{f"clean_{name}": value for name, value in _knows(network, target, data).items()},
-                    **{f"own_{name}": value for name, value in _knows(network, own, data).items()},
-                }
-            )
-    return {"count": len(each), **_mean(each)}
+def _subsets(study: Study, layout: Layout, view: str) -> list[Found]:
+    """Size and purity of the subset that was used, and of those that other rules would have chosen."""
+    table = read_table(layout.artifact("subset", view) / "reliability.parquet")
+    static, variance = (column(table, name) for name in ("static", "variance"))
+    observed, clean = column(table, "observed"), known_column(table, "clean")
+    if clean is None:
+        raise SystemExit("this data set has no clean labels to look at")
+    chosen = {"used": column(table, "in_subset")}
+    ids = table["id"].to_pylist()
+    chosen |= {f"rank, ratio {ratio}": reliable_subset(static, variance, ids, Subset(ratio=ratio)) for ratio in RATIOS}
+    for ratio in RATIOS:
+        best = static.argsort(descending=True, stable=True)[: int(ratio * len(ids))]
+        chosen[f"highest static weights, {ratio}"] = torch.zeros(len(ids), dtype=torch.bool).index_fill(0, best, True)
+    right = observed == clean
+    return [
+        {"rule": rule, "share": float(mask.double().mean()), "purity": float(right[mask].double().mean())}
+        for rule, mask in chosen.items()
+    ]
 
 
 if __name__ == "__main__":

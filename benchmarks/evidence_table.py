@@ -16,8 +16,10 @@ def as_markdown(found: Found) -> str:
     """All tables of one study."""
     head = f"""Generated from evidence.json by `make results`; commit {found["commit"]}. Networks are asked about the
 first {found["looked_at"]:,} training images, means over the teachers of a view. Right: share of the rightly labelled
-images that get their label. Remembered: share of the wrongly labelled ones that get their wrong label. Corrected: share
-of those that get their true one."""
+images that get their label. Remembered: share of the wrongly labelled ones that get their wrong label; by chance, one
+in as many as there are classes. Corrected: share of those that get their true one. Step: how far the parameters moved
+in the epoch. The losses are means of the first and of the last ten iterations that start in the first range; that of
+ours holds the clean target too. Steps x rate: how far the student can go, at the learned rate."""
     parts = [
         f"# {found['name']}: why the rows stand where they stand\n\n{fill(head, 120)}",
         f"## What the teachers know, by epoch\n\n{_epochs(found['views'])}",
@@ -27,6 +29,8 @@ of those that get their true one."""
         parts.append(f"## The reliable subset\n\n{_subsets(found['subsets'])}")
     if found["targets"]:
         parts.append(f"## Clean targets against the teachers' own\n\n{_targets(found['targets'])}")
+    if added := _added(found):
+        parts.append(f"## What SGR and TIAT cost\n\n{added}")
     parts.append(f"## Seconds of computing\n\n{_seconds(found)}")
     return "\n\n".join(parts) + "\n"
 
@@ -37,8 +41,10 @@ def _epochs(views: dict[str, Found]) -> str:
     rows = []
     for name, view in views.items():
         for key, told in (("right", "right"), ("wrong_as_observed", "remembered"), ("wrong_as_clean", "corrected")):
-            rows.append([name, told, *(_percent(view["epochs"][epoch][key]) for epoch in shown)])
-    return table(["view", "%", *(f"epoch {epoch}" for epoch in shown)], rows, words=2)
+            rows.append([name, f"{told} %", *(_percent(view["epochs"][epoch][key]) for epoch in shown)])
+        steps = [view["epochs"][epoch]["step"] for epoch in shown]
+        rows.append([name, "step", *("" if step is None else f"{step:.3f}" for step in steps)])
+    return table(["view", "", *(f"epoch {epoch}" for epoch in shown)], rows, words=2)
 
 
 def _rows(rows: dict[str, Found]) -> str:
@@ -47,20 +53,31 @@ def _rows(rows: dict[str, Found]) -> str:
         grouped.setdefault((row["method"], row["view"]), []).append(row)
     body = []
     for (method, view), same in grouped.items():
-        values = [_over(same, key) for key in ("first_loss", "last_loss", "learning_rate", "skipped", "matched_blend")]
+        names = ("first_loss", "last_loss", "learning_rate", "steps_times_rate", "skipped", "matched_blend")
+        values = [_over(same, key) for key in names]
         purity = _over(same, "start_purity", 100, 0)
         body.append([method, view, str(len(same)), purity, _over(same, "filled", 1, 1), *values])
-    header = ["method", "view", "n", "first set right %", "filled", "first loss", "last loss", "learned rate"]
+    header = [
+        "method",
+        "view",
+        "n",
+        "first set right %",
+        "filled",
+        "first loss",
+        "last loss",
+        "learned rate",
+        "steps x rate",
+    ]
     return table([*header, "skipped", "mean blend of the matched epochs"], body, words=2)
 
 
-def _subsets(subsets: dict[str, Found]) -> str:
-    names = sorted({name for one in subsets.values() for name, value in one.items() if isinstance(value, int | float)})
-    rows = []
-    for view, one in subsets.items():
-        values = [one.get(name) for name in names]
-        rows.append([view, *("" if value is None else f"{value:.4g}" for value in values)])
-    return table(["view", *(name.replace("_", " ") for name in names)], rows)
+def _subsets(subsets: dict[str, list[Found]]) -> str:
+    rows = [
+        [view, one["rule"], _percent(one["share"]), _percent(one["purity"])]
+        for view, rules in subsets.items()
+        for one in rules
+    ]
+    return table(["view", "rule", "share of the images %", "rightly labelled %"], rows, words=2)
 
 
 def _targets(targets: dict[str, Found]) -> str:
@@ -74,18 +91,53 @@ def _targets(targets: dict[str, Found]) -> str:
 
 
 def _seconds(found: Found) -> str:
-    """Sums by stage and method, and what SGR and TIAT add to a row of DATM's."""
+    """Sums by stage, view and method: what a table of one study cost."""
     seconds: dict[str, float] = found["seconds"]
     whole = sum(seconds.values())
-    sums: dict[str, float] = {}
+    sums: dict[tuple[str, str], list[float]] = {}
     for name, value in seconds.items():
         stage, _, ident = name.partition(" ")
         row = found["rows"].get(ident)
-        view = found["views"].get(ident)
-        kind = f" ({row['method']})" if row else f" ({view['weights']})" if view else ""
-        sums[stage + kind] = sums.get(stage + kind, 0.0) + value
-    rows = [[name, f"{value:.0f}", f"{100 * value / whole:.1f}"] for name, value in sums.items()]
-    return table(["stage", "seconds", "share %"], [*rows, ["all", f"{whole:.0f}", "100.0"]])
+        sums.setdefault((stage, f"{row['method']}, {row['view']}" if row else ident), []).append(value)
+    rows = [
+        [*of, str(len(each)), f"{statistics.mean(each):.0f}", f"{sum(each):.0f}", f"{100 * sum(each) / whole:.1f}"]
+        for of, each in sums.items()
+    ]
+    total = ["all", "", str(len(seconds)), "", f"{whole:.0f}", "100.0"]
+    return table(["stage", "of", "n", "seconds each", "seconds", "share %"], [*rows, total], words=2)
+
+
+def _added(found: Found) -> str:
+    """What SGR and TIAT add to one row, with the whole preparation of its view, in seconds and as a share of it."""
+    rows = []
+    for view, told in found["views"].items():
+        plain = next(
+            (name for name, one in found["views"].items() if (one["cell"], one["weights"]) == (told["cell"], "plain")),
+            "",
+        )
+        parts = {
+            "second-split forgetting": _spent(found, "forgetting", told["cell"]),
+            "teachers, as plain ones": _spent(found, "teachers", plain),
+            "KNN and reweighting in the teachers": _spent(found, "teachers", view) - _spent(found, "teachers", plain),
+            "consistency and subset": _spent(found, "consistency", view) + _spent(found, "subset", view),
+            "fine-tuning to clean targets": _spent(found, "finetune", view),
+            "distillation of one row": statistics.mean(
+                [
+                    _spent(found, "distill", name)
+                    for name, row in found["rows"].items()
+                    if (row["view"], row["method"]) == (view, "ours")
+                ]
+                or [0.0]
+            ),
+        }
+        if told["weights"] == "sgr" and plain and all(parts.values()):
+            whole = sum(parts.values())
+            rows += [[view, name, f"{value:.0f}", f"{100 * value / whole:.1f}"] for name, value in parts.items()]
+    return table(["view", "part of a row of ours", "seconds", "share %"], rows, words=2) if rows else ""
+
+
+def _spent(found: Found, stage: str, ident: str) -> float:
+    return float(found["seconds"].get(f"{stage} {ident}", 0.0))
 
 
 def _over(rows: Iterable[Found], key: str, factor: float = 1, digits: int = 4) -> str:

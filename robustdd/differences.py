@@ -45,7 +45,8 @@ def comparisons(rows: Iterable[RowAccuracy]) -> list[Comparison]:
     """`sgr` and `ours` against `datm`, `ours` against `sgr`, and each matched set against what it started from.
 
     Both sides share the cell and IPC; the recipe too, except with `selected`, which has no distillation; the view too
-    where both methods read the same teachers. Settings without a common distillation seed are not compared.
+    where both methods read the same teachers. `sgr` on other weights (oracle, literal, one of the two scores alone) is
+    compared with `sgr` on the view CELL-sgr. Settings without a common distillation seed are not compared.
     """
     all_settings = settings(rows)
     pairs = [(ours, theirs) for ours in all_settings for theirs in all_settings if _is_pair(ours, theirs)]
@@ -62,7 +63,9 @@ def _is_pair(ours: Setting, theirs: Setting) -> bool:
             return first.recipe == second.recipe
         case ("ours", "sgr"):
             return (first.recipe, first.view) == (second.recipe, second.view)
-        case ("datm" | "sgr", "selected"):
+        case ("sgr", "sgr"):
+            return first.recipe == second.recipe and first.view != second.view == f"{second.cell}-sgr"
+        case ("datm" | "sgr" | "ours", "selected"):
             return first.view == second.view
     return False
 

@@ -94,7 +94,7 @@ def _line_of_rows(setting: Setting) -> Line:
         test_images=first.test_images,
         holdout=summarise(held).mean if held else None,
         best_on_test=None,
-        paper=paper_accuracy(first.cell, first.method, first.ipc),
+        paper=paper_accuracy(first.cell, first.method, first.ipc, first.view),
         noisy_test=first.noisy_test,
     )
 

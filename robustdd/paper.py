@@ -45,12 +45,20 @@ DISTILLED = {
     ("cifar100-human", "ours"): {10: 41.0, 50: 45.9},
 }
 """Tables 1 and 2, by cell and method, then by images a class."""
+TEACHERS = {"datm": "plain", "sgr": "sgr", "ours": "sgr"}
+"""The weights that the teachers of the paper's rows were trained with."""
 
 
-def paper_accuracy(cell: str, method: str, ipc: int | None) -> float | None:
+def paper_accuracy(cell: str, method: str, ipc: int | None, view: str = "") -> float | None:
     """The paper's test accuracy, 0 to 1, of the setting of that name; None where the paper has none.
 
-    Cells are known by their id, so an id of the paper's must name the paper's dataset and noise.
+    Cells are known by their id, so an id of the paper's must name the paper's dataset and noise; so are views: CELL-sgr
+    and CELL-plain are the paper's, and a view of other weights (`CELL-oracle`) has no number there.
     """
-    percent = FULL.get(cell) if ipc is None else DISTILLED.get((cell, method), {}).get(ipc)
+    if ipc is None:
+        percent = FULL.get(cell)
+    elif method in TEACHERS and view != f"{cell}-{TEACHERS[method]}":
+        percent = None
+    else:
+        percent = DISTILLED.get((cell, method), {}).get(ipc)
     return None if percent is None else percent / 100

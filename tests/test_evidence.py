@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from benchmarks import evidence
+from benchmarks import evidence, evidence_networks
 from benchmarks.evidence_table import as_markdown
 from robustdd.study import load_study
 from tasks.layout import Layout
@@ -32,6 +32,7 @@ def test_what_teachers_know_is_told_for_every_epoch(built: Path, found: evidence
         assert len(view["epochs"]) == study.teachers.epochs + 1
         for one in view["epochs"]:
             assert 0 <= one["right"] <= 1 and one["wrong_as_observed"] + one["wrong_as_clean"] <= 1
+        assert view["epochs"][0]["step"] is None and all(one["step"] > 0 for one in view["epochs"][1:])
     assert not any(map(any, found["views"][PLAIN]["blends"])), "plain teachers have no blend"
     assert any(map(any, found["views"][SGR]["blends"]))
 
@@ -50,17 +51,54 @@ def test_a_clean_target_that_is_the_teachers_own_lies_at_no_distance(built: Path
     copy = Path(shutil.copytree(built, tmp_path / "tiny"))
     study, layout = load_study(copy), Layout(copy)
     length = next(iter(study.recipes.values())).teacher_epochs
-    before = evidence._targets(study, layout, SGR)
+    before = evidence_networks.clean_targets(study, layout, SGR)
     assert before["distance"] > 0 and before["cosine"] < 1
     for path in sorted(layout.artifact("finetune", SGR).glob("*.safetensors")):
         own = load_file(layout.artifact("teachers", SGR) / path.name.replace("clean-target", "teacher"))["snapshots"]
         tensors = load_file(path)
         tensors["targets"] = own[tensors["starts"] + length]
         save_file(tensors, path)
-    after = evidence._targets(study, layout, SGR)
+    after = evidence_networks.clean_targets(study, layout, SGR)
     assert after["distance"] == 0 and after["cosine"] == pytest.approx(1) and after["count"] == before["count"]
     for name in ("right", "wrong_as_observed", "wrong_as_clean"):
         assert after[f"clean_{name}"] == after[f"own_{name}"]
+
+
+def test_losses_are_compared_where_the_starts_are_alike(built: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(built, tmp_path / "tiny"))
+    study, layout = load_study(copy), Layout(copy)
+    ident, row = next((name, row) for name, row in study.rows.items() if row.method == "datm")
+    drawn, within = evidence._drawn(study, row), study.recipes[row.recipe].first_max_start
+    path = layout.artifact("distill", ident) / "curve.json"
+    curve = json.loads(path.read_bytes())
+    curve["losses"] = [float(start < within) for _, start in drawn]
+    assert sum(curve["losses"]) > 0
+    path.write_text(json.dumps(curve))
+    told = evidence._row(study, layout, ident, row)
+    assert told["first_loss"] == told["last_loss"] == 1.0
+
+
+def test_other_rules_are_asked_of_the_same_weights(built: Path, found: evidence.Found) -> None:
+    (rules,) = found["subsets"].values()
+    told = {one["rule"]: one for one in rules}
+    notes = json.loads((Layout(built).artifact("subset", SGR) / "reliability.manifest.json").read_bytes())["notes"]
+    assert told["used"]["purity"] == pytest.approx(notes["subset"]["purity"])
+    same = told[f"rank, ratio {load_study(built).subset.ratio}"]
+    assert (same["share"], same["purity"]) == (told["used"]["share"], told["used"]["purity"])
+
+
+def test_what_another_study_made_has_its_seconds_there(built: Path, tmp_path: Path, found: evidence.Found) -> None:
+    copy = Path(shutil.copytree(built, tmp_path / "tiny"))
+    study, layout = load_study(copy), Layout(copy)
+    record_of = layout.run_record("teachers", PLAIN)
+    record_of.unlink()
+    name = f"teachers {PLAIN}"
+    assert name not in evidence.record(study, layout)["seconds"]
+    seconds = evidence.record(study, layout, [Layout(built)])["seconds"]
+    assert seconds[name] == found["seconds"][name]
+    for path in layout.artifact("teachers", PLAIN).glob("*.manifest.json"):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "key": "another"}))
+    assert not evidence._same_artifacts(layout, Layout(built), "teachers", PLAIN)
 
 
 def test_every_view_row_and_stage_has_its_line(found: evidence.Found) -> None:
@@ -69,7 +107,8 @@ def test_every_view_row_and_stage_has_its_line(found: evidence.Found) -> None:
         assert told.count(f"| {view} |") >= 3
     rows = told[told.index("## The rows") : told.index("## The reliable subset")]
     assert all(f"| {row['method']} | {row['view']} | 1 |" in rows for row in found["rows"].values())
-    assert f"| all | {sum(found['seconds'].values()):.0f} | 100.0 |" in told
+    assert f"| {sum(found['seconds'].values()):.0f} | 100.0 |" in told
+    assert "fine-tuning to clean targets" in told
 
 
 def test_the_shares_are_counted_as_they_are_told() -> None:
@@ -79,5 +118,5 @@ def test_the_shares_are_counted_as_they_are_told() -> None:
 
     images = torch.tensor([0.0, 1, 2, 1, 0]).view(5, 1, 1, 1)
     data = LabelledImages(images, torch.tensor([0, 2, 2, 1, 1]), tuple("abcde"), torch.tensor([0, 1, 0, 1, 2]))
-    known = evidence._knows(Says(), torch.zeros(1), data)  # type: ignore[arg-type]
+    known = evidence_networks._knows(Says(), torch.zeros(1), data)  # type: ignore[arg-type]
     assert known == pytest.approx({"right": 1.0, "wrong_as_observed": 1 / 3, "wrong_as_clean": 1 / 3})

@@ -70,11 +70,14 @@ def test_every_network_stands_in_the_nets_table():
 
 
 def test_the_papers_value_stands_beside_ours_where_it_has_one():
-    row = replace(example.row("ours"), cell="cifar10-sym40", ipc=10)
+    row = replace(example.row("ours"), cell="cifar10-sym40", view="cifar10-sym40-sgr", ipc=10)
     assert rows_of(tables.result_table(result_lines([row])))[0]["paper"] == "0.648000"
     assert paper_accuracy("cifar100-sym20", "full", None) == pytest.approx(0.489)
     assert paper_accuracy("cifar10-sym40", "ours", 7) is None
     assert any("quotes the paper" in sentence for sentence in caveats(result_lines([row])))
+    oracle = replace(row, method="sgr", view="cifar10-sym40-oracle")
+    assert result_lines([oracle])[0].paper is None, "no row of the paper knows the clean labels"
+    assert result_lines([replace(oracle, view="cifar10-sym40-sgr")])[0].paper == pytest.approx(0.629)
     assert "paper" not in tables.result_table(result_lines([example.row("ours")])).as_csv()
 
 
@@ -83,6 +86,29 @@ def test_comparisons_are_the_papers_and_pair_seeds():
     found = {(one.first.split("-")[3], one.second.split("-")[3]): one for one in comparisons(rows)}
     assert set(found) == {("ours", "sgr"), ("ours", "datm"), ("sgr", "datm"), ("datm", "selected")}
     assert found["ours", "datm"].difference.degrees == 1
+
+
+def test_ours_is_compared_with_the_images_it_started_from():
+    ours, chosen = example.row("ours"), example.row("selected")
+    assert comparisons([ours, replace(chosen, view="another")]) == []
+    (one,) = comparisons([ours, replace(chosen, view=ours.view)])
+    assert one.first == ours.row and one.second == chosen.row
+
+
+def test_sgr_on_other_weights_is_compared_with_sgr_on_its_own():
+    rows = [example.row("sgr", seed) for seed in (0, 1)]
+    cell = rows[0].cell
+    rows = [replace(row, view=f"{cell}-sgr") for row in rows]
+    others = [
+        replace(row, view=f"{cell}-{name}", row=f"{cell}-{name}-{row.row}")
+        for name in ("knn", "oracle")
+        for row in rows
+    ]
+    found = comparisons(rows + others)
+    assert [one.first.split("-")[2] for one in found] == ["knn", "oracle"]
+    assert {one.second for one in found} == {comparisons(rows + others)[0].second}
+    assert comparisons(others) == []
+    assert comparisons([rows[0], *(replace(other, recipe="other") for other in others)]) == []
 
 
 def test_settings_of_another_recipe_or_without_a_common_seed_are_not_compared():
