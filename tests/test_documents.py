@@ -9,13 +9,17 @@ import torch
 from ruamel.yaml import YAML
 from safetensors.torch import save_file
 
-from robustdd.cli.app import COMMANDS
+from robustdd.cli.app import COMMANDS, main
 from robustdd.readme import BEGIN, END, write_readme
 from robustdd.synthetic import SyntheticSet
+from tests.image_files import class_folders
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "data/README.md")
+DOCUMENTS = (
+    *("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "data/README.md"),
+    *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))),
+)
 
 
 def functions():
@@ -72,6 +76,26 @@ def test_the_five_lines_that_load_a_set_work(tmp_path, monkeypatch):
     exec(code, names)
     assert names["labels"].sum(1).allclose(torch.ones(10)) and names["rate"] == 0.5
     assert len([line for line in code.splitlines() if line]) <= 5
+
+
+@pytest.mark.parametrize("rows", ["all of them", "none, for the list of suspects alone"])
+def test_the_study_of_ones_own_images_is_one_that_check_accepts(tmp_path, capsys, rows):
+    text = (ROOT / "docs" / "your-images.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    yaml = YAML(typ="safe")
+    params = {**yaml.load(ROOT / "params.yaml"), **yaml.load(block)}
+    if rows.startswith("none"):
+        params |= {"rows": {}, "grid": {**params["grid"], "finetune": [], "full": []}}
+    study = tmp_path / "studies" / "mine"
+    class_folders(study / "images" / "train", each=20)
+    (study / "dvc.yaml").symlink_to(ROOT / "dvc.yaml")
+    with (study / "params.yaml").open("w") as file:
+        yaml.dump(params, file)
+    with pytest.raises(SystemExit) as ended:
+        main(["check", str(study)])
+    told = capsys.readouterr()
+    assert ended.value.code in (0, None), told.err
+    assert "study mine, nothing wrong" in told.out
 
 
 def test_the_readme_shows_every_command_and_no_other():
