@@ -54,7 +54,8 @@ def advance(state: State, gradients: Gradients, recipe: Recipe, drawn: Iteration
     rates[drawn.index] = synthetic.learning_rate
     done = drawn.index + 1
     keep = done % recipe.save_every == 0 or done == recipe.iterations
-    saved = {**state.saved, done: synthetic} if keep else state.saved
+    # A copy: after skipped iterations two saved sets would be the same memory, and no file takes that.
+    saved = {**state.saved, done: synthetic.clone()} if keep else state.saved
     return State(synthetic, velocity, saved, losses, rates, skipped)
 
 

@@ -113,7 +113,7 @@ def _begin(initial: SyntheticSet, recipe: Recipe, checkpoints: Checkpoints | Non
     curve = torch.full((recipe.iterations,), float("nan"), dtype=initial.images.dtype)
     found = None if checkpoints is None else checkpoints.latest()
     if found is None:
-        initial = SyntheticSet(*(value.clone() for value in initial.tensors().values()))
+        initial = initial.clone()
         return 0, State(initial, initial.zeros(), {0: initial}, curve, curve.clone())
     return found.step, _unpack(found.tensors, int(str(found.facts["skipped"])), initial)
 

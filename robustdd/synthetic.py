@@ -42,6 +42,10 @@ class SyntheticSet:
             raise UserError(f"synthetic set: tensor {missing[0]!r} is missing, expected {', '.join(names)}")
         return cls(*(tensors[name] for name in names))
 
+    def clone(self) -> SyntheticSet:
+        """The same values in memory of their own."""
+        return SyntheticSet(*(value.clone() for value in self.tensors().values()))
+
     def zeros(self) -> SyntheticSet:
         """Zeros of the same shapes: a momentum or a gradient before its first term."""
         return SyntheticSet(*(torch.zeros_like(value) for value in self.tensors().values()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from robustdd.distill import distill
 from robustdd.params import Recipe, Study
+from robustdd.progress import Listener, Progress
 from robustdd.rng import generator
 from robustdd.selection import Selection, random_start, selected_start
 from robustdd.synthetic import SyntheticSet
@@ -30,6 +32,9 @@ from tasks.units import Input, Made, Unit, Work
 
 MATCHED = ("datm", "sgr", "ours")
 """Methods that match trajectories; the others are initialisations as they are."""
+SKIPPED = 20
+"""Iterations over the threshold, from the first on, after which the log says so."""
+log = logging.getLogger("robustdd.run")
 
 
 def waves(study: Study, row: str, layout: Layout) -> Iterator[list[Unit]]:
@@ -82,7 +87,8 @@ def distil(unit: Unit, work: Work) -> Made:
     if recipe is None:
         return Made(_set_files(start, {0: start}), notes)
     trajectories = _trajectories(unit, labels, targets)
-    asked = (recipe, params["aux_share"], params["seed"], work.checkpoints, work.progress, params["engine"])
+    listener = _warning(unit, recipe.threshold, work.progress)
+    asked = (recipe, params["aux_share"], params["seed"], work.checkpoints, listener, params["engine"])
     found = distill(network, start, trajectories, *asked)
     curve = {
         "losses": found.losses.tolist(),
@@ -92,6 +98,23 @@ def distil(unit: Unit, work: Work) -> Made:
     }
     files = {**_set_files(found.synthetic, found.saved), "curve.json": json_file(curve)}
     return Made(files, {**notes, "skipped": found.skipped, "learning_rate": float(found.synthetic.learning_rate)})
+
+
+def _warning(unit: Unit, threshold: float, listener: Listener) -> Listener:
+    """`listener`, and one line when the first `SKIPPED` iterations, or all, have learnt nothing."""
+
+    def listen(told: Progress) -> None:
+        if told.step in (SKIPPED, told.total) and told.figures["skipped"] == told.step:
+            log.warning(
+                "%s: all of the first %d iterations had a loss above %s and changed nothing: lower initial_rate or "
+                "inner_steps, or raise threshold",
+                unit.place,
+                told.step,
+                threshold,
+            )
+        listener(told)
+
+    return listen
 
 
 def _trajectories(unit: Unit, labels: list[str], targets: list[str]) -> Trajectories:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import save
 
 from robustdd.descent import State, advance
 from robustdd.errors import Diverged
@@ -39,6 +40,14 @@ def test_the_combined_loss_is_held_against_the_threshold() -> None:
     for total, match, skipped in ((far, near, 1), (near, far, 0)):
         one = replace(gradients(0.5, 1.0), loss=total, match_loss=match)
         assert advance(state(), one, RECIPE, DRAWN).skipped == skipped
+
+
+def test_what_is_saved_after_skipped_iterations_has_memory_of_its_own() -> None:
+    recipe, now = replace(RECIPE, save_every=1), state()
+    for index in range(3):
+        now = advance(now, gradients(7.0, 0.0), recipe, replace(DRAWN, index=index))
+    assert sorted(now.saved) == [0, 1, 2, 3] and now.skipped == 3
+    assert save({str(step): one.images for step, one in now.saved.items()}), "safetensors takes no shared memory"
 
 
 def test_a_skipped_iteration_leaves_momentum_and_rate_as_they_were() -> None:
