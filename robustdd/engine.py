@@ -48,8 +48,8 @@ def student_engine(engine: Engine, network: Network, dataset: Dataset, recipe: R
 
 def teacher_engine(engine: Engine, network: Network, dataset: Dataset, params: Teachers, device: str) -> Engine:
     """Settings of training a teacher or a clean target, which has no use for `keep` and `chunk`."""
-    share = 1 - dataset.holdout if dataset.train_share is None else dataset.train_share
-    images = params.epochs * _IMAGES.get(dataset.kind, 0) * share
+    _, used = dataset.sizes(_IMAGES.get(dataset.kind, 0))
+    images = params.epochs * used
     passes = 6 if params.optimizer == "gsam" else 3
     repays = _repays(passes * images * _forward_flops(network, dataset), device)
     return Engine(_settled(engine.compile, repays), engine.precision, "off", 0)

@@ -25,8 +25,7 @@ def draw_used(count: int, params: Dataset) -> Tensor:
 
     The same images whatever the noise; a smaller share is part of a larger one.
     """
-    held = round(params.holdout * count)
-    used = count - held if params.train_share is None else round(params.train_share * count)
+    held, used = params.sizes(count)
     return _first(count, used, held, params.split_seed)
 
 

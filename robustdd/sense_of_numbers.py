@@ -60,8 +60,7 @@ def _amounts(study: Study) -> Iterator[str]:
 def _training_images(dataset: Dataset) -> int | None:
     """Images that are trained on; None where only the files tell."""
     images = _DIGITS - dataset.test_images if dataset.kind == "digits" else _TRAINING.get(dataset.kind)
-    share = 1 - dataset.holdout if dataset.train_share is None else dataset.train_share
-    return None if images is None else int(images * share)
+    return None if images is None else dataset.sizes(images)[1]
 
 
 def _seeds(study: Study) -> Iterator[str]:

@@ -99,7 +99,7 @@ def test_a_killed_task_resumes_and_one_of_other_params_or_code_begins_anew(
     change(params, changed("recipes", "tiny", "image_step", to=5.0))
     run(params, "distill", OURS)
     assert iterations == list(range(6)), "a checkpoint of other params was used"
-    assert "are not used: params.recipe was" in caplog.messages[-1]
+    assert caplog.messages[-1].endswith("are not used: params.recipe.image_step was 10.0, is 5.0")
     iterations.clear()
     with monkeypatch.context() as patch:
         patch.setattr(units, "code_hash", lambda name: "c" * 64)

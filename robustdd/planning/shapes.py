@@ -53,8 +53,7 @@ def images_of(dataset: Dataset, folder: Path) -> Images:
 
 
 def _split(dataset: Dataset, count: int, test: int, channels: int, side: tuple[int, int], classes: int) -> Images:
-    apart = round(dataset.holdout * count)
-    used = count - apart if dataset.train_share is None else round(dataset.train_share * count)
+    apart, used = dataset.sizes(count)
     return Images(count, used, apart, test, channels, side, classes)
 
 
