@@ -107,8 +107,8 @@ def quality(case: Case) -> Case:
     return {"variants": found, "real": images()[2], "arithmetic": _arithmetic(case)}
 
 
-def teachers(case: Case) -> Case:
-    """Images a second of training, every engine beside the usual loop."""
+def training_of(case: Case) -> dict[str, Callable[[], object]]:
+    """The same batches as the usual loop trains on them, and every engine."""
     pixels, labels, _ = images()
     pixels, labels = pixels.to(case["device"]), labels.to(case["device"])
     network, size, steps = ConvNet(3, (32, 32), 10, case["width"], 3), case["batch"], case["steps"]
@@ -123,10 +123,14 @@ def teachers(case: Case) -> Case:
         return train_epoch(network, Trained.fresh(start), pixels[shown], labels[shown], None, *how)[0].parameters
 
     variants: dict[str, Callable[[], object]] = {"loop": functools.partial(loop.steps, steps)}
-    variants |= {name: functools.partial(train, ENGINES[name]) for name in case["variants"]}
-    found = interleaved(variants, case["rounds"], case["device"])
+    return variants | {name: functools.partial(train, ENGINES[name]) for name in case["variants"]}
+
+
+def teachers(case: Case) -> Case:
+    """Images a second of training, every engine beside the usual loop."""
+    found = interleaved(training_of(case), case["rounds"], case["device"])
     for one in found.values():
-        one["images_a_second"] = size * steps / one["seconds"]
+        one["images_a_second"] = case["batch"] * case["steps"] / one["seconds"]
     return {"variants": found, "arithmetic": _arithmetic(case)}
 
 

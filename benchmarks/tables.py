@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks import detection_table, engine_table, evidence_table, precision_table
+from benchmarks import allocator_table, detection_table, engine_table, evidence_table, precision_table
 from robustdd.artifacts import write_atomically
 from robustdd.collect import collect, report_paths
 from robustdd.readme import write_readme
@@ -19,6 +19,7 @@ from robustdd.report import report_files
 
 ROOT = Path(__file__).resolve().parent.parent
 WRITERS: dict[str, Callable[[Any], str]] = {
+    "allocator.json": allocator_table.as_markdown,
     "detection.json": detection_table.as_markdown,
     "bench-*.json": engine_table.as_markdown,
     "precision.json": precision_table.as_markdown,

@@ -64,11 +64,15 @@ def peak_bytes(work: Callable[[], object], device: str) -> int:
         work()
         return torch.cuda.max_memory_allocated() - before
     Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
-    before = _status("VmRSS")
+    before = memory("VmRSS")
     work()
-    return _status("VmHWM") - before
+    return memory("VmHWM") - before
 
 
-def _status(name: str) -> int:
+def memory(name: str) -> int:
+    """Bytes of this process that Linux tells under `name` (VmRSS, VmHWM: now, at most); 0 elsewhere.
+
+    Not getrusage's peak: a child begins with its parent's.
+    """
     found = re.search(rf"{name}:\s+(\d+)", Path("/proc/self/status").read_text())
     return 1024 * int(found[1]) if found else 0

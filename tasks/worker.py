@@ -12,6 +12,7 @@ from typing import TextIO
 
 import torch
 
+from robustdd.allocator import keep_freed_memory
 from robustdd.errors import RobustddError
 from tasks import units
 from tasks.code import ROOT, changed_since_read
@@ -51,6 +52,7 @@ class WorkerSetup:
 
 def compute_exactly(threads: int) -> None:
     """Set torch as the results of this project ask for: this many threads, deterministic, float32 in full."""
+    keep_freed_memory()
     torch.set_num_threads(threads)
     torch.backends.cudnn.allow_tf32 = False  # float32 means float32: PyTorch's default rounds a GPU's convolutions
     torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms does the same and imports a compiler
