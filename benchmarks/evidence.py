@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     found = record(study, layout, [Layout(other.resolve()) for other in asked.also])
     folder = asked.out / study.name
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / "evidence.json", (json.dumps(found, indent=1, sort_keys=True) + "\n").encode())
+    write_atomically(folder / "evidence.json", (json.dumps(found, indent=1) + "\n").encode())
     write_atomically(folder / "evidence.md", as_markdown(found).encode())
     return 0
 

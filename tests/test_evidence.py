@@ -120,3 +120,10 @@ def test_the_shares_are_counted_as_they_are_told() -> None:
     data = LabelledImages(images, torch.tensor([0, 2, 2, 1, 1]), tuple("abcde"), torch.tensor([0, 1, 0, 1, 2]))
     known = evidence_networks._knows(Says(), torch.zeros(1), data)  # type: ignore[arg-type]
     assert known == pytest.approx({"right": 1.0, "wrong_as_observed": 1 / 3, "wrong_as_clean": 1 / 3})
+
+
+def test_the_table_is_the_same_when_it_is_made_again_from_the_record(built: Path, tmp_path: Path) -> None:
+    assert evidence.main([str(built), "--out", str(tmp_path)]) == 0
+    folder = tmp_path / load_study(built).name
+    again = as_markdown(json.loads((folder / "evidence.json").read_bytes()))
+    assert again == (folder / "evidence.md").read_text()
