@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from robustdd.binding import bound_to
 from robustdd.disk import remove, told_in_one_line
 from robustdd.errors import CorruptArtifact, UserError
 from robustdd.layout import Layout
 from robustdd.locking import only_writer
-from robustdd.manifest import Manifest, is_name, parse_canonical
+from robustdd.manifest import is_name, parse_canonical
 from robustdd.params import Study
 from robustdd.study import ids_of_stages, load_study
 from robustdd.verifying import read_manifest
@@ -130,14 +129,8 @@ def _is_finished(artifact: Path, checkpoints: Path) -> bool:
         binding = parse_canonical(newest.read_bytes())["binding"]
     except (CorruptArtifact, OSError, ValueError, KeyError):
         return False
-    return all(binding.get(name) == value for name, value in bound_to(manifest).items())
-
-
-def bound_to(manifest: Manifest) -> dict[str, str]:
-    """What the checkpoints of an artifact share with it; the machine, which a checkpoint knows too, apart."""
-    values = {f"params.{name}": json.dumps(value, sort_keys=True) for name, value in manifest.params.items()}
-    digests = hashlib.sha256(json.dumps(dict(manifest.inputs), sort_keys=True).encode()).hexdigest()
-    return {**values, "inputs": digests[:12], "code": manifest.code[:12]}
+    bound = bound_to(manifest.params, manifest.inputs, manifest.code)
+    return all(binding.get(name) == value for name, value in bound.items())
 
 
 def _folders(parent: Path) -> list[Path]:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import platform
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
@@ -17,6 +14,7 @@ from typing import Any
 import torch
 
 from robustdd.artifacts import publish, writable
+from robustdd.binding import bound_to
 from robustdd.compiling import can_compile
 from robustdd.devices import device_model, resolve
 from robustdd.errors import RobustddError
@@ -72,20 +70,10 @@ def produce(unit: Unit, body: Body, watcher: Watcher = unwatched) -> dict[str, A
 
 
 def _binding(frozen: Key, facts: dict[str, Any]) -> dict[str, str]:
-    """What a checkpoint must share with the run that resumes from it, in parts: the one that differs is named."""
-    values = dict(_leaves("params", frozen.params))
+    """What a checkpoint must share with the run that resumes from it: with its artifact, and the machine."""
     known: list[str] = [name for name in ("device", "threads", "torch", "compiled") if name in facts]
     machine = {name: str(facts[name]) for name in known}
-    digests = hashlib.sha256(json.dumps(frozen.inputs, sort_keys=True).encode()).hexdigest()
-    return {**values, "inputs": digests[:12], "code": frozen.code[:12], **machine}
-
-
-def _leaves(name: str, value: Any) -> Iterator[tuple[str, str]]:
-    if isinstance(value, Mapping):
-        for key, one in value.items():
-            yield from _leaves(f"{name}.{key}", one)
-    else:
-        yield name, json.dumps(value, sort_keys=True)
+    return {**bound_to(frozen.params, frozen.inputs, frozen.code), **machine}
 
 
 def _refuse_moved(unit: Unit, frozen: Key) -> None:
