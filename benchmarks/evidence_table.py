@@ -25,6 +25,7 @@ ours holds the clean target too. Steps x rate: how far the student can go, at th
         f"## What the teachers know, by epoch\n\n{_epochs(found['views'])}",
         f"## The rows\n\n{_rows(found['rows'])}",
     ]
+    parts.append(f"## Spread of the accuracies\n\n{_spreads(found['spreads'])}")
     if found["subsets"]:
         parts.append(f"## The reliable subset\n\n{_subsets(found['subsets'])}")
     if found["targets"]:
@@ -78,6 +79,22 @@ def _subsets(subsets: dict[str, list[Found]]) -> str:
         for one in rules
     ]
     return table(["view", "rule", "share of the images %", "rightly labelled %"], rows, words=2)
+
+
+def _spreads(spreads: list[Found]) -> str:
+    rows = [
+        [
+            one["method"],
+            one["weights"],
+            one["recipe"],
+            one["over"],
+            str(one["values"]),
+            str(one["degrees"]),
+            f"{100 * one['sd']:.2f}",
+        ]
+        for one in spreads
+    ]
+    return table(["method", "weights", "recipe", "over", "n", "df", "sd, points"], rows, words=4)
 
 
 def _targets(targets: dict[str, Found]) -> str:

@@ -46,7 +46,8 @@ def comparisons(rows: Iterable[RowAccuracy]) -> list[Comparison]:
 
     Both sides share the cell and IPC; the recipe too, except with `selected`, which has no distillation; the view too
     where both methods read the same teachers. `sgr` on other weights (oracle, literal, one of the two scores alone) is
-    compared with `sgr` on the view CELL-sgr. Settings without a common distillation seed are not compared.
+    compared with `sgr` on the view CELL-sgr. Two recipes of one method on one view are compared, the name that comes
+    later in the alphabet against the earlier. Settings without a common distillation seed are not compared.
     """
     all_settings = settings(rows)
     pairs = [(ours, theirs) for ours in all_settings for theirs in all_settings if _is_pair(ours, theirs)]
@@ -58,6 +59,8 @@ def _is_pair(ours: Setting, theirs: Setting) -> bool:
     first, second = ours.first, theirs.first
     if (first.cell, first.ipc) != (second.cell, second.ipc) or not ours.nets().keys() & theirs.nets().keys():
         return False
+    if (first.method, first.view) == (second.method, second.view):
+        return first.recipe > second.recipe
     match (first.method, second.method):
         case ("sgr" | "ours", "datm"):
             return first.recipe == second.recipe

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from benchmarks import evidence, evidence_networks
+from benchmarks import evidence, evidence_networks, evidence_spread
 from benchmarks.evidence_table import as_markdown
+from robustdd.results import RowAccuracy
 from robustdd.study import load_study
 from tasks.layout import Layout
 from tasks.reading import LabelledImages
@@ -127,3 +129,29 @@ def test_the_table_is_the_same_when_it_is_made_again_from_the_record(built: Path
     folder = tmp_path / load_study(built).name
     again = as_markdown(json.loads((folder / "evidence.json").read_bytes()))
     assert again == (folder / "evidence.md").read_text()
+
+
+def test_spreads_are_told_over_what_was_drawn_anew(found: evidence.Found) -> None:
+    assert {one["over"] for one in found["spreads"]} == {"evaluation nets"}, "one cell, one distillation seed"
+    row = RowAccuracy("", "a", "v", "datm", 10, 0, "small", (0, 1), (0.4, 0.6), 100)
+    rows = [
+        replace(row, cell=cell, seed=seed, accuracy=(mean - 0.1, mean + 0.1))
+        for cell, seed, mean in (("a", 0, 0.5), ("a", 1, 0.6), ("b", 0, 0.3), ("c", 0, 0.4))
+    ]
+    told = {one["over"]: one for one in evidence_spread._spreads(row, "plain", rows)}
+    assert told["evaluation nets"]["sd"] == pytest.approx(0.02**0.5) and told["evaluation nets"]["degrees"] == 4
+    assert told["distillation seeds"]["sd"] == pytest.approx(0.005**0.5) and told["distillation seeds"]["values"] == 2
+    assert told["noise draws"]["sd"] == pytest.approx(0.1) and told["noise draws"]["degrees"] == 2
+
+
+def test_cells_that_differ_in_the_seed_of_their_noise_alone_are_one_group(built: Path) -> None:
+    study = load_study(built)
+    (name, cell), *_ = study.cells.items()
+    row = RowAccuracy("", name, PLAIN, "datm", 10, 0, "tiny", (0,), (0.4,), 100)
+    others = {
+        "drawn": replace(cell, noise=replace(cell.noise, seed=5)),
+        "worse": replace(cell, noise=replace(cell.noise, rate=0.1)),
+    }
+    study = replace(study, cells={**study.cells, **others})
+    groups = {other: evidence_spread._group(study, replace(row, cell=other)) for other in study.cells}
+    assert groups[name] == groups["drawn"] != groups["worse"]

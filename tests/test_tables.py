@@ -111,6 +111,14 @@ def test_sgr_on_other_weights_is_compared_with_sgr_on_its_own():
     assert comparisons([rows[0], *(replace(other, recipe="other") for other in others)]) == []
 
 
+def test_recipes_of_one_method_are_compared_once():
+    small = [replace(example.row("datm", seed), recipe="small") for seed in (0, 1)]
+    tesla = [replace(row, recipe="tesla", row=row.row.replace("datm", "datm-tesla")) for row in small]
+    (one,) = comparisons(small + tesla)
+    assert "tesla" in one.first and "tesla" not in one.second and one.difference.degrees == 1
+    assert comparisons([*small, *(replace(row, view="another") for row in tesla)]) == []
+
+
 def test_settings_of_another_recipe_or_without_a_common_seed_are_not_compared():
     datm, sgr = example.row("datm"), example.row("sgr")
     assert comparisons([replace(datm, recipe="other"), sgr]) == []
