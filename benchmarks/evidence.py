@@ -22,7 +22,7 @@ from benchmarks.evidence_spread import spreads
 from benchmarks.evidence_table import as_markdown
 from robustdd.artifacts import read_manifest, write_atomically
 from robustdd.collect import read_runs
-from robustdd.params import Row, Study, Subset
+from robustdd.params import MATCHED, Row, Study, Subset
 from robustdd.reliability import reliable_subset
 from robustdd.schedule import draw_iteration
 from robustdd.study import load_study
@@ -31,8 +31,6 @@ from tasks.producing import commit
 from tasks.reading import column, known_column, read_table
 
 ROOT = Path(__file__).resolve().parent.parent
-MATCHED = ("datm", "sgr", "ours")
-"""Methods that match trajectories."""
 RATIOS = (0.4, 0.5, 0.6, 0.7)
 """Sizes of the subsets that other rules are asked for."""
 Found = dict[str, Any]

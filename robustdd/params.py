@@ -118,6 +118,10 @@ class View(Section):
     blend_maximum: Share | None = None
 
 
+MATCHED = ("datm", "sgr", "ours")
+"""Methods that match trajectories; the sets of the others are real images as they are."""
+
+
 @dataclass(frozen=True)
 class Row(Section):
     """One distilled set: a view, a method, its size and its seed."""

@@ -6,11 +6,10 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-from safetensors.torch import load_file
 from torch import Tensor
 
 from robustdd.distill import distill
-from robustdd.params import Recipe, Study
+from robustdd.params import MATCHED, Recipe, Study
 from robustdd.progress import Listener, Progress
 from robustdd.rng import generator
 from robustdd.selection import Selection, random_start, selected_start
@@ -30,8 +29,6 @@ from tasks.reading import (
 )
 from tasks.units import Input, Made, Unit, Work
 
-MATCHED = ("datm", "sgr", "ours")
-"""Methods that match trajectories; the others are initialisations as they are."""
 SKIPPED = 20
 """Iterations over the threshold, from the first on, after which the log says so."""
 log = logging.getLogger("robustdd.run")
@@ -131,8 +128,3 @@ def _notes(chosen: Selection, right: Tensor | None) -> dict[str, Any]:
 def _set_files(final: SyntheticSet, saved: dict[int, SyntheticSet]) -> dict[str, bytes]:
     steps = {f"{step:06d}/{name}": tensor for step, one in saved.items() for name, tensor in one.tensors().items()}
     return {"distilled.safetensors": tensors_file(**final.tensors()), "saved.safetensors": tensors_file(**steps)}
-
-
-def read_synthetic(unit: Unit, label: str = "distilled") -> SyntheticSet:
-    """The synthetic set of an input."""
-    return SyntheticSet.from_tensors(load_file(unit.path(label, "distilled.safetensors")))

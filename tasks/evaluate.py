@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from safetensors.torch import load_file
+
 from robustdd.evaluate import evaluate_synthetic
 from robustdd.params import Study
 from robustdd.synthetic import SyntheticSet
 from tasks.caching import cached_task
-from tasks.distill import read_synthetic
 from tasks.layout import Layout
 from tasks.reading import holdout_images, json_file, network_for, run_params, test_images, test_inputs, training_inputs
 from tasks.units import Input, Made, Unit, Work
@@ -64,7 +65,8 @@ def _on_device(unit: Unit) -> SyntheticSet:
     from robustdd.devices import resolve
 
     device = resolve(unit.params["device"])
-    return SyntheticSet(*(tensor.to(device) for tensor in read_synthetic(unit).tensors().values()))
+    tensors = load_file(unit.path("distilled", "distilled.safetensors"), device=str(device))
+    return SyntheticSet.from_tensors(tensors)
 
 
 @cached_task

@@ -14,13 +14,12 @@ from safetensors.torch import load_file
 from robustdd.artifacts import read_manifest, write_atomically
 from robustdd.collect import read_runs
 from robustdd.page import report_page
-from robustdd.params import Study
+from robustdd.params import MATCHED, Study
 from robustdd.quality import RANKINGS
 from robustdd.report import report_files
 from robustdd.results import CellNoise, Curve, FullAccuracy, Pictures, Provenance, RowAccuracy, StudyResults
 from robustdd.whitening import Whitening
 from tasks.caching import cached_task
-from tasks.distill import MATCHED
 from tasks.layout import Layout
 from tasks.reading import read_table
 from tasks.units import Input, Made, Unit, Work, plain

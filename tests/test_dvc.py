@@ -46,6 +46,12 @@ def test_a_stage_depends_on_the_code_that_it_reaches(stage: str) -> None:
     assert deps == sorted(deps) and all((CODE / dep).is_file() for dep in deps)
 
 
+@pytest.mark.parametrize("stage", STAGES)
+def test_no_stage_reaches_the_code_of_another(stage: str) -> None:
+    others = {f"tasks/{other.replace('-', '_')}.py" for other in STAGES if other != stage}
+    assert not others & set(code_of(stage)), "an edit of the one would make the other's artifacts anew"
+
+
 def test_the_code_can_be_written_into_dvc_yaml() -> None:
     text = (CODE / "dvc.yaml").read_text(encoding="utf-8")
     without = "\n".join(line for line in text.splitlines() if "/gsam.py" not in line) + "\n"

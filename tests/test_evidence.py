@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from benchmarks import evidence, evidence_networks, evidence_spread
 from benchmarks.evidence_table import as_markdown
+from robustdd.params import MATCHED
 from robustdd.results import RowAccuracy
 from robustdd.study import load_study
 from tasks.layout import Layout
@@ -41,7 +42,7 @@ def test_what_teachers_know_is_told_for_every_epoch(built: Path, found: evidence
 
 def test_the_blend_that_was_matched_is_that_of_the_epochs_read(built: Path, found: evidence.Found) -> None:
     blends = found["views"][SGR]["blends"]
-    rows = [row for row in found["rows"].values() if row["view"] == SGR and row["method"] in evidence.MATCHED]
+    rows = [row for row in found["rows"].values() if row["view"] == SGR and row["method"] in MATCHED]
     assert rows
     for row in rows:
         assert min(map(min, blends)) < row["matched_blend"] < max(map(max, blends))

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from robustdd.params import Recipe, Study
+from robustdd.params import MATCHED, Recipe, Study
 from robustdd.planning.shapes import Images, activations, file_bytes, network_of
-
-MATCHED = ("datm", "sgr", "ours")
-"""Methods that match trajectories."""
 
 
 @dataclass(frozen=True)

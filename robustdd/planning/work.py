@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from robustdd.convnet import ConvNet
-from robustdd.params import Study, Teachers, View
-from robustdd.planning.files import MATCHED
+from robustdd.params import MATCHED, Study, Teachers, View
 from robustdd.planning.shapes import Images, network_of
 from robustdd.weights import blend, blend_maxima
 
