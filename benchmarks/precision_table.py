@@ -64,7 +64,7 @@ bfloat16 (`engine.precision`): operands and results of the convolutions; norms, 
 ARITHMETIC = {
     "bfloat16": "Computed by the processor's own instructions.",
     "rounded": "This processor has no instructions for it: the values are rounded as it would round them "
-    "and the sums are float32, which is\nslower than float32 itself: the seconds below do not tell of its speed.",
+    "and the sums are float32.\nThe seconds below tell nothing of its speed.",
 }
 
 
