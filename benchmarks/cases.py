@@ -22,7 +22,7 @@ from robustdd.engine import PLAIN
 from robustdd.errors import UserError
 from robustdd.fused_training import differentiate_by
 from robustdd.gradients import trajectory_gradients
-from robustdd.neighbours import _search
+from robustdd.neighbours import nearest_neighbours
 from robustdd.params import Engine
 from robustdd.rng import generator
 from robustdd.synthetic import SyntheticSet
@@ -135,26 +135,25 @@ def teachers(case: Case) -> Case:
 
 
 def neighbours(case: Case) -> Case:
-    """Exact nearest neighbours of some rows among all, beside scikit-learn's brute force."""
+    """Exact nearest neighbours of all rows among each other, beside scikit-learn's brute force."""
     stream = generator("bench features")
     rows = torch.randn(case["rows"], case["size"], generator=stream).relu().to(case["device"])
     rows /= rows.norm(dim=1, keepdim=True)
-    queries, count = rows[: case["queries"]], case["k"] + 1
     variants: dict[str, Callable[[], object]] = {}
     try:
         from sklearn.neighbors import NearestNeighbors
 
-        peer = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(rows.cpu().numpy())
-        variants["scikit-learn"] = lambda: peer.kneighbors(queries.cpu().numpy(), return_distance=False)
+        peer = NearestNeighbors(n_neighbors=case["k"], algorithm="brute").fit(rows.cpu().numpy())
+        variants["scikit-learn"] = lambda: peer.kneighbors(return_distance=False)
     except ImportError:
         pass
-    variants["torch"] = lambda: _search(queries, rows, count, "torch")
+    variants["torch"] = lambda: nearest_neighbours(rows, case["k"], "torch")
     try:
-        _search(queries[:1], rows, count, "faiss")
-        variants["faiss"] = lambda: _search(queries, rows, count, "faiss")
+        nearest_neighbours(rows[:2], 1, "faiss")
+        variants["faiss"] = lambda: nearest_neighbours(rows, case["k"], "faiss")
     except UserError:
         pass
-    return {"variants": interleaved(variants, case["rounds"], case["device"])}
+    return {"variants": interleaved(variants, case["rounds"], case["device"], case["rounds"] > 1)}
 
 
 def first(case: Case) -> Case:

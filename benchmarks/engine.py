@@ -44,7 +44,7 @@ def _quick() -> Iterator[Case]:
     yield {"part": "gradient", "width": 64, "batch": 20, "steps": 1, "rounds": 5, "variants": ALL[:5]}
     yield {"part": "quality", "width": 32, "batch": 20, "steps": 5, "rate": 0.01, "variants": ALL[1:]}
     yield {"part": "teachers", "width": 32, "batch": 128, "steps": 2, "rounds": 3, "variants": ["adjoint", "compiled"]}
-    yield {"part": "neighbours", "queries": 1000, "rows": 10_000, "size": 512, "k": 20, "rounds": 3}
+    yield {"part": "neighbours", "rows": 5000, "size": 512, "k": 20, "rounds": 3}
     for variant in ("unroll", "compiled"):
         for steps in (2, 6):
             yield {"part": "memory", "variant": variant, "width": 32, "batch": 20, "steps": steps}
@@ -59,7 +59,7 @@ def _cpu() -> Iterator[Case]:
         names = ["adjoint", "compiled", "bfloat16"]
         size = {"width": 128, "batch": 256, "steps": 2, "rounds": 7, "threads": threads}
         yield {"part": "teachers", **size, "variants": names}
-        size = {"queries": 4000, "rows": 50_000, "size": 2048, "k": 20, "rounds": 3, "threads": threads}
+        size = {"rows": 50_000, "size": 2048, "k": 20, "rounds": 1, "threads": threads}
         yield {"part": "neighbours", **size}
     yield from _quality(32, 100, (10, 20, 40, 80))
     yield from _quality(128, 100, (10,))
@@ -77,7 +77,7 @@ def _cuda() -> Iterator[Case]:
         size = {"width": 128, "batch": 256, "steps": 10, "rounds": 5, "tf32": tf32}
         yield {"part": "teachers", **size, "variants": ["adjoint", "compiled", "bfloat16"]}
         yield {"part": "determinism", "width": 128, "batch": 100, "steps": 5, "tf32": tf32, "variants": ADJOINTS}
-    yield {"part": "neighbours", "queries": 50_000, "rows": 50_000, "size": 2048, "k": 20, "rounds": 3}
+    yield {"part": "neighbours", "rows": 50_000, "size": 2048, "k": 20, "rounds": 3}
     yield from _memory(128, 100, (10, 20, 40, 80), ["unroll", "adjoint", "compiled", "compiled, kept", "bfloat16"])
     yield from _quality(128, 100, (10, 20, 40, 80))
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 Case = dict[str, Any]
-SIZE = ("width", "batch", "steps", "rows", "queries", "size", "threads", "tf32", "rate")
+SIZE = ("width", "batch", "steps", "rows", "size", "threads", "tf32", "rate")
 
 
 def as_markdown(record: Case) -> str:

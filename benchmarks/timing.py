@@ -26,13 +26,15 @@ def seconds(work: Callable[[], object], device: str) -> float:
     return time.perf_counter() - begun
 
 
-def interleaved(variants: Mapping[str, Callable[[], object]], rounds: int, device: str) -> dict[str, dict[str, float]]:
+def interleaved(
+    variants: Mapping[str, Callable[[], object]], rounds: int, device: str, warm: bool = True
+) -> dict[str, dict[str, float]]:
     """Median seconds of every variant, and the median over rounds of the first variant's time over its own.
 
-    All variants run once in every round, the first call of each beside the clock: on a shared machine only ratios
-    within a round mean something.
+    All variants run once in every round: on a shared machine only ratios within a round mean something. With `warm`
+    the first call of each is beside the clock; calls of minutes do without.
     """
-    for work in variants.values():
+    for work in variants.values() if warm else ():
         work()
     times = {name: [] for name in variants}
     for _ in range(rounds):

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from robustdd.errors import Diverged, UserError
 
-_CHUNK = 256
-"""Rows compared with all others at a time: at 50,000 samples 51 MB of similarities."""
+_CHUNK = 2048
+"""Rows and columns of a block of similarities, 17 MB in float32."""
 
 
 def nearest_neighbours(features: Tensor, k: int, backend: str) -> Tensor:
@@ -25,7 +25,7 @@ def nearest_neighbours(features: Tensor, k: int, backend: str) -> Tensor:
     if not 1 <= k < len(features):
         raise UserError(f"neighbours k: expected 1..{len(features) - 1} for {len(features)} images, got {k}")
     unit = _of_length_one(features)
-    return _without_self(_search(unit, unit, k + 1, backend))
+    return _without_self(_search(unit, k + 1, backend))
 
 
 def _of_length_one(features: Tensor) -> Tensor:
@@ -43,27 +43,49 @@ def _without_self(found: Tensor) -> Tensor:
     return found[~own].view(len(found), -1)
 
 
-def _search(queries: Tensor, rows: Tensor, count: int, backend: str) -> Tensor:
+def _search(rows: Tensor, count: int, backend: str) -> Tensor:
     if backend == "torch":
-        parts = torch.split(queries, _CHUNK)
-        return torch.cat([(part @ rows.T).topk(count, dim=1).indices for part in parts])
+        return _search_torch(rows, count)
     if backend == "faiss":
-        return _search_faiss(queries, rows, count)
+        return _search_faiss(rows, count)
     raise UserError(f"neighbours backend: expected faiss or torch, got {backend!r}")
 
 
-def _search_faiss(queries: Tensor, rows: Tensor, count: int) -> Tensor:
+def _search_torch(rows: Tensor, count: int) -> Tensor:
+    """Every block of similarities is computed once, for its rows and for its columns: half of all products."""
+    best = rows.new_full((len(rows), count), -torch.inf)
+    places = torch.zeros(best.shape, dtype=torch.int64, device=rows.device)
+    for begin in range(0, len(rows), _CHUNK):
+        here = slice(begin, begin + _CHUNK)
+        for other in range(begin, len(rows), _CHUNK):
+            there = slice(other, other + _CHUNK)
+            similarities = rows[here] @ rows[there].T
+            _compete(best[here], places[here], similarities, other)
+            if other > begin:
+                _compete(best[there], places[there], similarities.T, begin)
+    return places
+
+
+def _compete(best: Tensor, places: Tensor, similarities: Tensor, begin: int) -> None:
+    """Let the rows from `begin` on compete for the best that were found so far, in place."""
+    found = similarities.topk(min(best.shape[1], similarities.shape[1]), dim=1)
+    values, order = torch.cat([best, found.values], 1).topk(best.shape[1], dim=1)
+    places.copy_(torch.cat([places, found.indices + begin], 1).gather(1, order))
+    best.copy_(values)
+
+
+def _search_faiss(rows: Tensor, count: int) -> Tensor:
     faiss = _faiss()
-    arrays = [part.float().cpu().contiguous().numpy() for part in (queries, rows)]
+    array = rows.float().cpu().contiguous().numpy()
     # Without an index, which would be another copy of all rows.
     how = {"k": count, "metric": faiss.METRIC_INNER_PRODUCT}
     if faiss.get_num_gpus() > 0:
-        found = faiss.knn_gpu(faiss.StandardGpuResources(), *arrays, **how)[1]
+        found = faiss.knn_gpu(faiss.StandardGpuResources(), array, array, **how)[1]
     else:
         # faiss takes all cores by itself, whatever share of them this task was given.
         faiss.omp_set_num_threads(torch.get_num_threads())
-        found = faiss.knn(*arrays, **how)[1]
-    return torch.from_numpy(found).to(queries.device)
+        found = faiss.knn(array, array, **how)[1]
+    return torch.from_numpy(found).to(rows.device)
 
 
 def _faiss() -> ModuleType:
