@@ -52,7 +52,8 @@ test: setup lint
 	@python -m pytest -q -n 2 --cov=robustdd --cov-report=term:skip-covered
 
 soak: setup
-	@python -m pytest -q -m soak --timeout=3600 -p tests.soak_record
+	@python -m pip install --quiet --no-input --disable-pip-version-check --no-build-isolation -c locks/$(FLAVOUR).txt -e ".[ray]"
+	@python -m pytest -q -m soak --timeout=3600 -p tests.soak_record -n 2 --dist loadfile
 
 lint: setup
 	@ruff format --check --quiet .

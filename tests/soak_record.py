@@ -30,6 +30,8 @@ class SoakRecord:
             found["outcome"] = report.outcome
 
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        if hasattr(session.config, "workerinput"):
+            return  # one of several processes: the one that started them hears of every test
         outcomes = [found["outcome"] for found in self._tests.values()]
         record = {
             "date": datetime.now(UTC).isoformat(timespec="seconds"),

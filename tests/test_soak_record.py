@@ -8,6 +8,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
+
 from tests.pipeline import CODE, environment
 
 TESTS = """
@@ -49,8 +51,9 @@ def pytest_in(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
     )
 
 
-def test_the_record_tells_every_long_test_and_no_other(tmp_path: Path) -> None:
-    done = pytest_in(tmp_path, "-m", "soak")
+@pytest.mark.parametrize("processes", [0, 2])
+def test_the_record_tells_every_long_test_and_no_other(tmp_path: Path, processes: int) -> None:
+    done = pytest_in(tmp_path, "-m", "soak", "-n", str(processes))
     assert done.returncode == 1, done.stdout + done.stderr
     record = json.loads((tmp_path / "soak.json").read_text())
     assert record["outcome"] == "failed" and record["counts"] == {"failed": 1, "passed": 1, "skipped": 1}
