@@ -25,6 +25,7 @@ import torch
 
 from benchmarks.engine_table import as_markdown
 from benchmarks.problem import CACHE, teacher
+from robustdd.commit import commit
 from robustdd.devices import device_model
 from robustdd.disk import write_atomically
 
@@ -137,7 +138,7 @@ def main(arguments: list[str] | None = None) -> int:
     path = folder / f"bench-{'quick-' if asked.quick else ''}{name}.json"
     record = json.loads(path.read_bytes()) if path.exists() else {}
     if record.get("identity") != known:
-        record = {"identity": known, "cores": os.cpu_count(), "cases": {}}
+        record = {"identity": known, "commit": commit(), "cores": os.cpu_count(), "cases": {}}
     begun, wanted = time.monotonic(), list(cases(asked.device, asked.quick))
     for width in sorted({case["width"] for case in wanted if "width" in case}):
         teacher(width)

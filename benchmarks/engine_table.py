@@ -16,7 +16,7 @@ def as_markdown(record: Case) -> str:
     lines = [
         f"# Engine on {known['device']}",
         "",
-        f"torch {known['torch']}, {record['cores']} cores, code {known['code']}. Medians of interleaved rounds;",
+        f"torch {known['torch']}, {record['cores']} cores, commit {record['commit']}. Medians of interleaved rounds;",
         "a ratio is the median over rounds of the first column's time over the variant's: above 1 is faster.",
         "",
     ]

@@ -22,12 +22,12 @@ from benchmarks.evidence_spread import spreads
 from benchmarks.evidence_table import as_markdown
 from robustdd.artifacts import read_manifest, write_atomically
 from robustdd.collect import read_runs
+from robustdd.commit import commit
 from robustdd.params import MATCHED, Row, Study, Subset
 from robustdd.reliability import reliable_subset
 from robustdd.schedule import draw_iteration
 from robustdd.study import load_study
 from tasks.layout import Layout
-from tasks.producing import commit
 from tasks.reading import column, known_column, read_table
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -25,7 +25,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from flows.with_server import loopback_server
-from tasks.producing import commit
+from robustdd.commit import commit
 from tests.dvc_project import STUDY, make_project, project_environment, resolved
 from tests.pipeline import environment, run_all
 from tests.studies import SGR, tiny_study, write_study

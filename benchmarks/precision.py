@@ -21,10 +21,10 @@ import torch
 from benchmarks.precision_runs import SIZES, Bench, Data, Run, Sizes, cases
 from benchmarks.precision_table import as_markdown
 from benchmarks.problem import CACHE
+from robustdd.commit import commit
 from robustdd.devices import device_model
 from robustdd.disk import write_atomically
 from tasks.code import code_hash
-from tasks.producing import commit
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -2,15 +2,15 @@
 
 No Prefect, DVC or FAISS: the same functions with the same seeds as the stages call, one result a step, kept in
 --folder. A run that was cut off, or that ends itself after --minutes with exit code 3, goes on where it was when it is
-called again. CIFAR-10 is looked for under ROBUSTDD_DATA. results/table2-SCALE-NOISE-ipcN.json holds what came out,
-after every step; the distilled sets lie in --folder and are small enough to keep.
+called again. CIFAR-10 is looked for under ROBUSTDD_DATA; a copy without a repository is told its commit by
+ROBUSTDD_COMMIT. results/table2-SCALE-NOISE-ipcN.json holds what came out, after every step; the distilled sets lie in
+--folder and are small enough to keep.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import time
 from dataclasses import asdict
@@ -21,6 +21,7 @@ import torch
 
 from benchmarks.table2_column import Column, TimeUpError
 from benchmarks.table2_scales import SCALES, Scale
+from robustdd.commit import commit
 from robustdd.devices import device_model
 from robustdd.disk import write_atomically
 
@@ -68,10 +69,7 @@ def _same_run(folder: Path, scale: Scale) -> None:
 
 
 def _where(device: torch.device) -> dict[str, Any]:
-    told = subprocess.run(
-        ("git", "rev-parse", "--short=12", "HEAD"), cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    return {"commit": told.stdout.strip(), "device": device_model(device), "torch": torch.__version__}
+    return {"commit": commit(), "device": device_model(device), "torch": torch.__version__}
 
 
 if __name__ == "__main__":

@@ -34,9 +34,9 @@ from flows.naming import About
 from flows.runners import KeptHere, task_runner
 from flows.running import note_all
 from flows.stopping import heeded
+from robustdd.commit import commit
 from robustdd.errors import RobustddError
 from tasks.caching import Outcome, task_of
-from tasks.producing import commit
 from tasks.stopping import Stop, Stopped
 from tasks.units import Unit
 

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from flows.stopping import ask_all, heeded
-from tasks.producing import commit
+from robustdd.commit import commit
 from tasks.stopping import Stopped
 
 

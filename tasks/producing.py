@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import platform
-import subprocess
 import time
 from datetime import UTC, datetime
 from functools import cache
@@ -15,10 +14,10 @@ import torch
 
 from robustdd.artifacts import publish, writable
 from robustdd.binding import bound_to
+from robustdd.commit import commit
 from robustdd.compiling import can_compile
 from robustdd.devices import device_model, resolve
 from robustdd.errors import RobustddError
-from tasks.code import ROOT
 from tasks.gpu import gauged
 from tasks.made import leave
 from tasks.reporting import Reporter, WatchedCheckpoints, Watcher, unwatched
@@ -100,14 +99,6 @@ def _facts(unit: Unit) -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {name: version for name, version in versions.items() if version},
     }
-
-
-@cache
-def commit() -> str:
-    """Commit of the code, `-dirty` where files differ from it; `unknown` outside a repository."""
-    command = ("git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
 
 
 @cache

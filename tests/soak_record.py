@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from robustdd.artifacts import write_atomically
-from tasks.producing import commit
+from robustdd.commit import commit
 
 RECORD = Path(__file__).resolve().parents[1] / "results" / "soak.json"
 

@@ -102,7 +102,7 @@ def test_every_case_has_its_place_in_the_table(tmp_path: Path) -> None:
         for case in engine.cases(device, quick=False):
             assert case["part"] in cases.PARTS
             assert set(case.get("variants", [])) <= {"unroll", "tesla", *cases.ENGINES}
-            record = {"identity": {"device": "d", "torch": "t", "code": "c"}, "cores": 2}
+            record = {"identity": {"device": "d", "torch": "t", "code": "c"}, "commit": "c", "cores": 2}
             told = as_markdown({**record, "cases": {json.dumps(case): {"failed": "out of memory"}}})
             assert "out of memory" in told
 
