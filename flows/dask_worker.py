@@ -6,5 +6,6 @@ import signal
 
 
 def dask_setup(_: object) -> None:
-    """Leave SIGTERM that is sent to all of a stage's processes to the stage, as our own worker processes do."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    """Leave signals that are sent to all of a stage's processes to the stage, as our own worker processes do."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)

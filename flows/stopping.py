@@ -1,4 +1,4 @@
-"""Ending by Ctrl-C or SIGTERM: what runs is checkpointed; and within half a minute, whatever runs.
+"""Ending by Ctrl-C, SIGTERM or a lost terminal: what runs is checkpointed; and within half a minute, whatever runs.
 
 The first signal asks every stage at work to stop, as cancelling its run in the UI does. What has not stopped by itself
 after `STOP_SECONDS` is interrupted: a thread that computes cannot be stopped, and Python would wait for it at its end.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -24,11 +25,11 @@ GRACE_SECONDS = 8.0
 """What Prefect has to be told of the end, and Dask to close its cluster, before this process ends as it is."""
 
 INTERRUPTED = "error: interrupted; what is finished is kept"
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, which ends a stage as Ctrl-C does."""
+    """SIGTERM or SIGHUP, which end a stage as Ctrl-C does."""
 
 
 @dataclass
@@ -48,9 +49,9 @@ _this = _Process()
 
 def exit_code(stop: KeyboardInterrupt | Stopped) -> int:
     """What a shell expects of a process that a signal ended; the same as of Ctrl-C where nobody sent one."""
-    if isinstance(stop, Stopped):
-        return stop.exit_code if _this.number is None else 128 + _this.number
-    return 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
+    if _this.number is not None:
+        return 128 + _this.number
+    return stop.exit_code if isinstance(stop, Stopped) else 128 + signal.SIGINT
 
 
 def interrupted() -> bool:
@@ -85,9 +86,12 @@ def stoppable(stop: Stop) -> Iterator[None]:
 
 
 def stop_on_signals() -> None:
-    """Have SIGINT and SIGTERM end what this process does; a second signal ends it at once."""
+    """Have SIGINT, SIGTERM and SIGHUP end what this process does; a second signal ends it at once.
+
+    A SIGHUP that is ignored, as under nohup, stays ignored.
+    """
     _this.heeds = True
-    for number in _SIGNALS:
+    for number in _heard():
         signal.signal(number, _heed)
 
 
@@ -97,7 +101,7 @@ def heeded() -> Iterator[None]:
     if not _this.heeds or threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, _heed) for number in _SIGNALS}
+    before = {number: signal.signal(number, _heed) for number in _heard()}
     try:
         yield
     finally:
@@ -105,17 +109,33 @@ def heeded() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def _heard() -> list[signal.Signals]:
+    ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return [number for number in _SIGNALS if number != signal.SIGHUP or not ignored]
+
+
 def _heed(number: int, _: FrameType | None) -> None:
+    if number == signal.SIGHUP:
+        _forget_lost_terminal()
     if _this.number is not None and not _this.overdue:
         _end_now(128 + number)
     if _this.overdue or not _this.at_work:
         _this.number, _this.overdue, _this.interrupted = number, False, True
         _later(GRACE_SECONDS, _end_now, 128 + number)
-        raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+        raise KeyboardInterrupt if number == signal.SIGINT else Terminated
     _this.number = number
     print("stopping after this step; once more ends it at once", file=sys.stderr)
     ask_all(f"{signal.Signals(number).name} came")
     _later(STOP_SECONDS, _interrupt, number)
+
+
+def _forget_lost_terminal() -> None:
+    """Have output to a terminal that is no more go nowhere: every line to it would raise."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for output in (1, 2):
+        if stat.S_ISCHR(os.fstat(output).st_mode) and not os.isatty(output):
+            os.dup2(nowhere, output)
+    os.close(nowhere)
 
 
 def _later(seconds: float, then: Callable[[int], None], number: int) -> None:

@@ -56,7 +56,7 @@ class Worker:
 
 def _work(pipe: Connection, initializer: Callable[..., None] | None, initargs: tuple[Any, ...]) -> None:
     """The life of a worker process: signals that are sent to all of a stage's processes are its parent's to answer."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     Thread(target=_die_with_parent, daemon=True).start()
     if initializer is not None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
+import subprocess
+import sys
+import termios
 from contextlib import suppress
 from pathlib import Path
 
@@ -114,6 +118,41 @@ def test_nothing_outlives_a_killed_stage_and_the_next_goes_on(untrained: Path, t
     done = call(untrained, *flags("threads"), env=env)
     assert done.returncode == 0 and f"teachers {PLAIN}: 2 executed, 0 cached" in done.stderr, done.stderr
     assert bits(untrained, TEACHERS) == bits(trained, TEACHERS)
+
+
+@pytest.mark.parametrize("runner", [pytest.param("threads", marks=pytest.mark.soak), *ELSEWHERE])
+def test_a_stage_whose_terminal_is_lost_saves_its_step(untrained: Path, runner: str) -> None:
+    """The kernel tells every process in the foreground of it; DVC, if it called the stage, dies of that."""
+    importable(runner)
+    ours, theirs = os.openpty()
+    window = subprocess.Popen(("cat",), stdin=ours, stdout=subprocess.DEVNULL)
+    os.close(ours)
+    stage = subprocess.Popen(
+        (sys.executable, "-m", "flows.stage", *flags(runner)),
+        cwd=untrained,
+        env=environment(untrained.parent / "home"),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(theirs, termios.TIOCSCTTY, 0),
+    )
+    os.close(theirs)
+    left: list[psutil.Process] = []
+    try:
+        until(both_at_work(untrained))
+        left = family(stage.pid)
+        window.kill()
+        assert stage.wait(60) == 128 + signal.SIGHUP
+        until(lambda: gone(left), GONE_SECONDS)
+    finally:
+        for one in (*left, *family(stage.pid)):
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
+        for process in (window, stage):
+            process.kill()
+            process.wait()
+    assert 2 <= min(steps(untrained).values()) < EPOCHS
 
 
 @pytest.mark.parametrize("runner", ["threads", *ELSEWHERE])

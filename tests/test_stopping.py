@@ -41,7 +41,7 @@ def test_what_a_dead_run_was_asked_does_not_stop_the_next(tmp_path: Path) -> Non
         assert stop.reason() is None
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_asks_and_the_second_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     ended: list[int] = []
     monkeypatch.setattr(stopping, "_end_now", ended.append)
@@ -54,7 +54,10 @@ def test_a_signal_asks_and_the_second_ends(tmp_path: Path, monkeypatch: pytest.M
         assert ended[0] == 128 + number
 
 
-@pytest.mark.parametrize(("number", "kind"), [(signal.SIGTERM, Terminated), (signal.SIGINT, KeyboardInterrupt)])
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [(signal.SIGTERM, Terminated), (signal.SIGINT, KeyboardInterrupt), (signal.SIGHUP, Terminated)],
+)
 def test_what_does_not_stop_by_itself_is_interrupted(tmp_path: Path, number: int, kind: type[BaseException]) -> None:
     with stoppable(Stop(tmp_path / "stop")):
         stopping._heed(number, None)
@@ -63,6 +66,21 @@ def test_what_does_not_stop_by_itself_is_interrupted(tmp_path: Path, number: int
             stopping._heed(number, None)
     assert isinstance(caught.value, KeyboardInterrupt) and exit_code(caught.value) == 128 + number
     assert stopping.interrupted()
+
+
+def test_a_hangup_that_is_ignored_stays_ignored() -> None:
+    before = {number: signal.getsignal(number) for number in stopping._SIGNALS}
+    try:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        stopping.stop_on_signals()
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        assert signal.getsignal(signal.SIGTERM) is stopping._heed
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        stopping.stop_on_signals()
+        assert signal.getsignal(signal.SIGHUP) is stopping._heed
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def test_where_nothing_is_at_work_a_signal_ends_at_once() -> None:
