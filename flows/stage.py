@@ -28,7 +28,7 @@ from tasks.layout import Layout
 from tasks.locking import only_writer
 from tasks.stopping import Stop, Stopped
 from tasks.units import Unit, stage_code
-from tasks.worker import compute_exactly
+from tasks.worker import prepare_torch
 
 log = logging.getLogger("robustdd.run")
 
@@ -57,7 +57,7 @@ def run_stage(
     fanout = fanout_for(study, module.__name__, runner, workers, address)
     layout = Layout(folder.resolve())
     _make_folders(layout)
-    compute_exactly(study.threads)
+    prepare_torch(study.threads)
     units: dict[str, Unit] = {}
     with only_writer(layout.lock(stage, ident)), stoppable(Stop(layout.stop(stage, ident))):
         told = about(study, stage, ident, layout)

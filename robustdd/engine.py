@@ -11,6 +11,7 @@ from typing import Literal
 
 from robustdd.errors import UserError
 from robustdd.params import Dataset, Engine, Network, Recipe, Teachers
+from robustdd.sizes import held_and_used
 
 Switch = Literal["auto", "on", "off"]
 
@@ -48,7 +49,7 @@ def student_engine(engine: Engine, network: Network, dataset: Dataset, recipe: R
 
 def teacher_engine(engine: Engine, network: Network, dataset: Dataset, params: Teachers, device: str) -> Engine:
     """Settings of training a teacher or a clean target, which has no use for `keep` and `chunk`."""
-    _, used = dataset.sizes(_IMAGES.get(dataset.kind, 0))
+    _, used = held_and_used(dataset, _IMAGES.get(dataset.kind, 0))
     images = params.epochs * used
     passes = 6 if params.optimizer == "gsam" else 3
     repays = _repays(passes * images * _forward_flops(network, dataset), device)

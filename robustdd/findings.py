@@ -72,8 +72,9 @@ def caveats(lines: Sequence[Line]) -> list[str]:
         )
     if any(line.summary.seeds > 1 for line in lines):
         said.append(
-            "Rows of a cell share one draw of the noise, and rows of a view its teachers: an interval covers distilling"
-            " again, not other noise or other teachers."
+            "Rows of a cell share one draw of the noise, rows of a view its teachers, and all sets the initial networks"
+            " they are evaluated with: an interval covers distilling again, not other noise, teachers, networks or test"
+            " images, and is not corrected for the number of intervals."
         )
     if any(line.paper is not None for line in lines):
         said.append("The column “paper” quotes the paper, at the paper's scale, which is not always this study's.")

@@ -78,6 +78,8 @@ def second_split(
     `images` float [n, channels, height, width], whitened; `observed` int64 [n]. Plain SGD without augmentation, because
     the wrong labels have to be memorised before they can be forgotten; the velocity starts anew on the second half.
 
+    Both directions of a seed begin with the same parameters and draw the same orders.
+
     Reading: the paper names no network, rate or schedule for this stage; here one ConvNet at a constant rate, while
     Maini et al. train a ResNet with a triangular one.
     """

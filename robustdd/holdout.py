@@ -10,6 +10,7 @@ from torch import Tensor
 
 from robustdd.params import Dataset
 from robustdd.rng import generator
+from robustdd.sizes import held_and_used
 
 
 def draw_holdout(count: int, share: float, seed: int) -> Tensor:
@@ -25,7 +26,7 @@ def draw_used(count: int, params: Dataset) -> Tensor:
 
     The same images whatever the noise; a smaller share is part of a larger one.
     """
-    held, used = params.sizes(count)
+    held, used = held_and_used(params, count)
     return _first(count, used, held, params.split_seed)
 
 

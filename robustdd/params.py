@@ -67,11 +67,6 @@ class Dataset(Section):
     whitening: Literal["zca", "standard"] = "zca"
     zca_epsilon: NonNegative = 0.1
 
-    def sizes(self, count: int) -> tuple[int, int]:
-        """How many of `count` training images are held out, and how many are trained on."""
-        held = round(self.holdout * count)
-        return held, count - held if self.train_share is None else round(self.train_share * count)
-
 
 @dataclass(frozen=True)
 class Noise(Section):

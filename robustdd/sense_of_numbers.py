@@ -1,10 +1,11 @@
-"""Whether the numbers of a study fit each other: start epochs, epochs that exist, neighbours, seeds."""
+"""Whether the numbers of a study fit each other: start epochs, epochs that exist, neighbours, seeds, decays."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 from robustdd.params import Dataset, Recipe, Row, Study
+from robustdd.sizes import held_and_used
 
 CLASSES = {"digits": 10, "cifar10": 10, "cifar100": 100}
 """Classes of the data sets that are known before they are read."""
@@ -15,7 +16,7 @@ _DISTILLED = ("datm", "sgr", "ours")
 
 def number_problems(study: Study) -> Iterator[str]:
     """What is wrong, one line each; the ids of the study must be right already."""
-    for rule in (_recipes, _finetune, _amounts, _seeds):
+    for rule in (_recipes, _finetune, _amounts, _seeds, _decays):
         yield from rule(study)
 
 
@@ -60,7 +61,7 @@ def _amounts(study: Study) -> Iterator[str]:
 def _training_images(dataset: Dataset) -> int | None:
     """Images that are trained on; None where only the files tell."""
     images = _DIGITS - dataset.test_images if dataset.kind == "digits" else _TRAINING.get(dataset.kind)
-    return None if images is None else dataset.sizes(images)[1]
+    return None if images is None else held_and_used(dataset, images)[1]
 
 
 def _seeds(study: Study) -> Iterator[str]:
@@ -68,3 +69,12 @@ def _seeds(study: Study) -> Iterator[str]:
         seeds: tuple[int, ...] = getattr(study, name).seeds
         if not seeds or len(set(seeds)) < len(seeds):
             yield f"{name}.seeds: expected different numbers, at least one, found {list(seeds)}"
+
+
+def _decays(study: Study) -> Iterator[str]:
+    epochs = study.evaluate.epochs
+    if study.evaluate.decay_epoch >= epochs:
+        yield f"evaluate.decay_epoch: expected less than the {epochs} epochs, found {study.evaluate.decay_epoch}"
+    late = [epoch for epoch in study.train_full.decay_epochs if epoch >= study.train_full.epochs]
+    if late:
+        yield f"train_full.decay_epochs: expected less than the {study.train_full.epochs} epochs, found {late}"

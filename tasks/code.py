@@ -33,6 +33,9 @@ NOT_IN_KEYS = frozenset(
 """Modules that decide when a task runs and where its files lie, never what is in them; and the sections of params.yaml,
 whose values stand in the keys themselves; and `robustdd/__init__`, a table of lazy names."""
 
+IN_ALL_KEYS = ("robustdd.exactness",)
+"""Modules that decide what is in an artifact and that no task imports."""
+
 _PARSING = Lock()
 """Two threads in `ast.parse` at once can raise SystemError in Python 3.11 (recursion depth mismatch)."""
 
@@ -49,10 +52,12 @@ def module_file(name: str) -> Path | None:
 def closure(name: str) -> dict[str, Path]:
     """The project modules that `name` reaches through its imports, itself included: module name to file, sorted.
 
+    Those in `IN_ALL_KEYS` are reached from everywhere.
+
     Imports inside functions count; those under `if TYPE_CHECKING` do too, which is at worst too careful.
     """
     found: dict[str, Path] = {}
-    waiting = [name]
+    waiting = [name, *IN_ALL_KEYS]
     while waiting:
         module = waiting.pop()
         path = module_file(module)

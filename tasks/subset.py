@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -19,6 +20,8 @@ from tasks.caching import cached_task
 from tasks.layout import Layout
 from tasks.reading import column, known_column, parquet, read_table
 from tasks.units import Input, Made, Unit, Work
+
+log = logging.getLogger("robustdd.run")
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ def aggregate(unit: Unit, work: Work) -> Made:
     blends = [float(column(table, "blend")[0]) for table in tables]
     final = torch.stack([blended_weight(static, part, blend) for part, blend in zip(dynamic, blends, strict=True)])
     mean, variance = mean_confidence(final), confidence_variance(final)
+    if not bool(variance.any()):
+        log.warning("%s: all teachers weigh a sample alike; the subset follows the static weights alone", unit.place)
     chosen = reliable_subset(static, variance, data.ids, unit.params["subset"])
     log_probability = torch.stack([column(table, "log_probability").to(torch.float64) for table in tables])
     columns = {

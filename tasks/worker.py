@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-import torch
-
 from robustdd.allocator import keep_freed_memory
 from robustdd.errors import RobustddError
+from robustdd.exactness import compute_exactly
 from tasks import units
 from tasks.code import ROOT, changed_since_read
 from tasks.units import Unit
@@ -38,7 +37,7 @@ class WorkerSetup:
         The key of an artifact is taken from the files of the code. A process that has loaded older ones, or a unit that
         starts after an edit, would else leave the result of one code under the key of another.
         """
-        compute_exactly(self.threads)
+        prepare_torch(self.threads)
         keep_what_is_compiled()
         if self.elsewhere:
             log_to_terminal()
@@ -50,12 +49,10 @@ class WorkerSetup:
             )
 
 
-def compute_exactly(threads: int) -> None:
-    """Set torch as the results of this project ask for: this many threads, deterministic, float32 in full."""
+def prepare_torch(threads: int) -> None:
+    """Have torch compute in this process as every stage does; more than once is as good as once."""
     keep_freed_memory()
-    torch.set_num_threads(threads)
-    torch.backends.cudnn.allow_tf32 = False  # float32 means float32: PyTorch's default rounds a GPU's convolutions
-    torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms does the same and imports a compiler
+    compute_exactly(threads)
 
 
 def keep_what_is_compiled(root: Path = ROOT) -> None:

@@ -122,7 +122,9 @@ def test_every_stage_reaches_the_core_and_nothing_that_only_says_when_it_runs() 
 
     for stage in STAGES:
         found = closure(f"tasks.{stage.replace('-', '_')}")
-        assert "robustdd.errors" in found and not any(name.startswith("flows") for name in found)
+        assert {"robustdd.errors", "robustdd.exactness"} <= set(found) and not any(
+            name.startswith("flows") for name in found
+        )
         assert not code.NOT_IN_KEYS & set(found)
     assert "robustdd.datasets.digits" in closure("tasks.images")
     assert {"robustdd.consistency", "robustdd.neighbours", "robustdd.weights"} <= set(closure("tasks.teachers"))

@@ -116,6 +116,11 @@ WRONG: dict[str, tuple[Change, str]] = {
     "starts not covered": (_set("finetune/last_start", 1), f"start epochs are 0..1, but row '{OURS}' draws 0..2"),
     "first start": (_set("finetune/first_start", 1), "start epochs are 1..2, but row"),
     "starts upside down": (_set("finetune/first_start", 3), "expected first_start <= last_start"),
+    "a decay that never comes": (
+        _set("evaluate/decay_epoch", 4),
+        "evaluate.decay_epoch: expected less than the 4 epochs",
+    ),
+    "decays that never come": (_set("train_full/decay_epochs", [1, 3]), "expected less than the 3 epochs, found [3]"),
     "starts beyond": (_set("finetune/last_start", 5), "first_start <= last_start <= teachers.epochs"),
     "k": (
         _set("neighbours/k", 500),

@@ -11,6 +11,7 @@ from pathlib import Path
 from robustdd.convnet import ConvNet
 from robustdd.datasets.published import BY_KIND
 from robustdd.params import Dataset, Network, Study
+from robustdd.sizes import held_and_used
 
 DIGITS = (1797, 1, 8, 10)
 """Images, channels, side and classes of scikit-learn's digits."""
@@ -53,7 +54,7 @@ def images_of(dataset: Dataset, folder: Path) -> Images:
 
 
 def _split(dataset: Dataset, count: int, test: int, channels: int, side: tuple[int, int], classes: int) -> Images:
-    apart, used = dataset.sizes(count)
+    apart, used = held_and_used(dataset, count)
     return Images(count, used, apart, test, channels, side, classes)
 
 
