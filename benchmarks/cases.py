@@ -7,7 +7,7 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -17,9 +17,11 @@ from benchmarks import peers
 from benchmarks.problem import Problem, images, problem
 from benchmarks.timing import interleaved, matmul_peak, peak_bytes
 from robustdd.arithmetic import arithmetic_of
+from robustdd.compiling import can_compile
 from robustdd.convnet import ConvNet
 from robustdd.engine import PLAIN
 from robustdd.errors import UserError
+from robustdd.exactness import compute_exactly
 from robustdd.fused_training import differentiate_by
 from robustdd.gradients import trajectory_gradients
 from robustdd.neighbours import nearest_neighbours
@@ -44,13 +46,8 @@ def gradient_of(variant: str, given: Problem) -> Callable[[], SyntheticSet]:
     if variant in ("unroll", "tesla"):
         network = peers.PlainConvNet(3, 32, 10, given.network.width, given.network.depth)
         network = network.to(given.goal.start)
-        return functools.partial(
-            getattr(peers, {"unroll": "unrolled"}.get(variant, variant)),
-            network,
-            given.synthetic,
-            given.batches,
-            given.goal,
-        )
+        peer = getattr(peers, {"unroll": "unrolled"}.get(variant, variant))
+        return _as_published(functools.partial(peer, network, given.synthetic, given.batches, given.goal))
 
     def work() -> SyntheticSet:
         goal = (given.goal.start, given.goal.target)
@@ -59,6 +56,31 @@ def gradient_of(variant: str, given: Problem) -> Callable[[], SyntheticSet]:
         return SyntheticSet(found.images, found.label_logits, found.learning_rate)
 
     return work
+
+
+def _as_published(work: Callable[[], Any]) -> Callable[[], Any]:
+    """A peer without the deterministic operations that the engine is held to; on a CPU they are the same."""
+
+    def call() -> Any:
+        mode = torch.get_deterministic_debug_mode()
+        torch.set_deterministic_debug_mode("default")
+        try:
+            return work()
+        finally:
+            torch.set_deterministic_debug_mode(mode)
+
+    return call
+
+
+def working(variants: Mapping[str, Callable[[], Any]]) -> tuple[dict[str, Any], dict[str, str]]:
+    """What every variant gives, and why those that fail do: one that does costs the others nothing."""
+    found, failed = {}, {}
+    for name, work in variants.items():
+        try:
+            found[name] = work()
+        except Exception as reason:  # whatever a compiler or a device throws
+            failed[name] = f"{type(reason).__name__}: {reason}".splitlines()[0][:200]
+    return found, failed
 
 
 def least_flops(network: ConvNet, batch: int, steps: int) -> float:
@@ -74,14 +96,16 @@ def gradient(case: Case) -> Case:
     """Time of one gradient of the synthetic set, every variant beside the unrolled graph."""
     given = problem(case["width"], case["batch"], case["steps"], case["device"])
     variants = {name: gradient_of(name, given) for name in case["variants"]}
-    exact = next(iter(variants.values()))()
-    errors = {name: _error(work().images, exact.images) for name, work in variants.items()}
-    found = interleaved(variants, case["rounds"], case["device"])
+    values, failed = working(variants)
+    exact = values.get("unroll")  # TESLA's gradient is another one
+    errors = {name: _error(value.images, exact.images) for name, value in values.items()} if exact else {}
+    found = interleaved({name: variants[name] for name in values}, case["rounds"], case["device"])
     peak = matmul_peak(case["device"], torch.float32)
     work = 1e-9 * least_flops(given.network, case["batch"], case["steps"])
     for name, one in found.items():
-        one |= {"error": errors[name], "share_of_peak": work / one["seconds"] / peak}
-    return {"variants": found, "peak_gflops": peak, "arithmetic": _arithmetic(case)}
+        one |= {"error": errors[name]} if name in errors else {}
+        one |= {"share_of_peak": work / one["seconds"] / peak}
+    return {"variants": found, "left_out": failed, "peak_gflops": peak, "arithmetic": _arithmetic(case)}
 
 
 def memory(case: Case) -> Case:
@@ -97,14 +121,15 @@ def quality(case: Case) -> Case:
     """Cosine and relative error of every variant's gradients to the exact ones in float64."""
     given = problem(case["width"], case["batch"], case["steps"], case["device"], rate=case["rate"])
     exact = gradient_of("adjoint", given.to(torch.float64))()
-    found = {}
-    for name in case["variants"]:
-        tensors = gradient_of(name, given)().tensors()
-        found[name] = {
-            part: {"cosine": _cosine(tensors[part], value), "error": _error(tensors[part], value)}
-            for part, value in exact.tensors().items()
+    values, failed = working({name: gradient_of(name, given) for name in case["variants"]})
+    found = {
+        name: {
+            part: {"cosine": _cosine(value.tensors()[part], one), "error": _error(value.tensors()[part], one)}
+            for part, one in exact.tensors().items()
         }
-    return {"variants": found, "real": images()[2], "arithmetic": _arithmetic(case)}
+        for name, value in values.items()
+    }
+    return {"variants": found, "left_out": failed, "real": images()[2], "arithmetic": _arithmetic(case)}
 
 
 def training_of(case: Case) -> dict[str, Callable[[], object]]:
@@ -122,16 +147,18 @@ def training_of(case: Case) -> dict[str, Callable[[], object]]:
         how = (Optimizer("sgd", 0.01), size, peers.DSA, generator("bench epoch"), differentiate_by(engine))
         return train_epoch(network, Trained.fresh(start), pixels[shown], labels[shown], None, *how)[0].parameters
 
-    variants: dict[str, Callable[[], object]] = {"loop": functools.partial(loop.steps, steps)}
+    variants: dict[str, Callable[[], object]] = {"loop": _as_published(functools.partial(loop.steps, steps))}
     return variants | {name: functools.partial(train, ENGINES[name]) for name in case["variants"]}
 
 
 def teachers(case: Case) -> Case:
     """Images a second of training, every engine beside the usual loop."""
-    found = interleaved(training_of(case), case["rounds"], case["device"])
+    variants = training_of(case)
+    values, failed = working(variants)
+    found = interleaved({name: variants[name] for name in values}, case["rounds"], case["device"])
     for one in found.values():
         one["images_a_second"] = case["batch"] * case["steps"] / one["seconds"]
-    return {"variants": found, "arithmetic": _arithmetic(case)}
+    return {"variants": found, "left_out": failed, "arithmetic": _arithmetic(case)}
 
 
 def neighbours(case: Case) -> Case:
@@ -141,6 +168,8 @@ def neighbours(case: Case) -> Case:
     rows /= rows.norm(dim=1, keepdim=True)
     variants: dict[str, Callable[[], object]] = {}
     try:
+        if case["device"] != "cpu":
+            raise ImportError("scikit-learn computes on a CPU")
         from sklearn.neighbors import NearestNeighbors
 
         peer = NearestNeighbors(n_neighbors=case["k"], algorithm="brute").fit(rows.cpu().numpy())
@@ -170,12 +199,13 @@ def first(case: Case) -> Case:
 def determinism(case: Case) -> Case:
     """Whether two calls give the same bits, under the augmentation too."""
     given = problem(case["width"], case["batch"], case["steps"], case["device"], augment=peers.DSA)
-    found = {}
-    for name in case["variants"]:
+
+    def repeats(name: str) -> bool:
         one, other = (gradient_of(name, given)() for _ in range(2))
-        pairs = zip(one.tensors().values(), other.tensors().values(), strict=True)
-        found[name] = all(torch.equal(*pair) for pair in pairs)
-    return {"variants": found}
+        return all(torch.equal(*pair) for pair in zip(one.tensors().values(), other.tensors().values(), strict=True))
+
+    found, failed = working({name: functools.partial(repeats, name) for name in case["variants"]})
+    return {"variants": found, "left_out": failed}
 
 
 def _error(found: Tensor, exact: Tensor) -> float:
@@ -195,12 +225,12 @@ PARTS["sweeps"] = gradient
 
 
 def main(text: str) -> None:
-    """Measure one case under its threads, with TF32 as it says."""
+    """Measure one case as the stages compute, but with its threads, and with TF32 as it says."""
     case = json.loads(text)
     logging.basicConfig(level=logging.WARNING)
-    torch.set_num_threads(case["threads"])
+    compute_exactly(case["threads"])
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = case.get("tf32", False)
-    print(json.dumps(PARTS[case["part"]](case)))
+    print(json.dumps({**PARTS[case["part"]](case), "compiler": can_compile(case["device"])}))
 
 
 if __name__ == "__main__":

@@ -42,6 +42,9 @@ def _by_variant(chosen: list[tuple[Case, Case]], cell: Callable[[Case | None], s
             yield f"| {_told(case)} | {found['failed']} |{' |' * (len(names) - 1)}"
         else:
             yield f"| {_told(case)} | {' | '.join(cell(found['variants'].get(name)) for name in names)} |"
+    for case, found in chosen:
+        for name, reason in found.get("left_out", {}).items():
+            yield f"\n{_told(case)}: {name} is left out, {reason}; ratios are over the first that worked."
 
 
 def _ratios(chosen: list[tuple[Case, Case]]) -> Iterator[str]:

@@ -24,6 +24,7 @@ from benchmarks.table2_scales import SCALES, Scale
 from robustdd.commit import commit
 from robustdd.devices import device_model
 from robustdd.disk import write_atomically
+from robustdd.exactness import compute_exactly
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -35,13 +36,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rate", type=float, default=0.4, help="symmetric noise")
     parser.add_argument("--ipc", type=int, help="images a class, instead of the scale's")
     parser.add_argument("--seeds", type=int, default=1, help="distillation seeds")
-    parser.add_argument("--minutes", type=float, default=9.0)
+    parser.add_argument("--minutes", type=float, default=8.5, help="the longest step without a checkpoint comes on top")
+    parser.add_argument("--tf32", action="store_true", help="let a GPU round the operands of products to 10 bits")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--folder", type=Path, default=ROOT / ".robustdd" / "table2")
     parser.add_argument("--out", type=Path, default=ROOT / "results")
     asked = parser.parse_args(arguments)
+    compute_exactly(torch.get_num_threads())
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = asked.tf32
     scale = SCALES[asked.scale](asked.ipc)
-    name = f"{asked.scale}-sym{round(100 * asked.rate)}-ipc{scale.ipc}"
+    name = f"{asked.scale}-sym{round(100 * asked.rate)}-ipc{scale.ipc}{'-tf32' if asked.tf32 else ''}"
     folder = asked.folder / name
     folder.mkdir(parents=True, exist_ok=True)
     _same_run(folder, scale)
@@ -53,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
     except TimeUpError:
         sys.stdout.write("time is up: run again to go on\n")
         code = 3
-    told = {"whole": code == 0, "scale": asdict(scale), "rate": asked.rate, **_where(column.device)}
+    told = {"whole": code == 0, "scale": asdict(scale), "rate": asked.rate, "tf32": asked.tf32, **_where(column.device)}
     content = json.dumps({**told, "steps": column.facts}, indent=1) + "\n"
     asked.out.mkdir(parents=True, exist_ok=True)
     write_atomically(asked.out / f"table2-{name}.json", content.encode())

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from flows.gpus import take_gpu, visible_gpus
 from flows.pool import WorkerLost, WorkerPool
+from robustdd.devices import settled
 from robustdd.errors import RobustddError, UserError
 from robustdd.params import Study
 from robustdd.study import look_up
@@ -40,12 +41,14 @@ class Fanout:
 
 
 def fanout_for(
-    study: Study, module: str, runner: str = "threads", workers: int | None = None, address: str | None = None
+    study: Study, module: str, runner: str | None = None, workers: int | None = None, address: str | None = None
 ) -> Fanout:
     """What the flags ask for in this study and stage; as many workers as there are GPUs or cores where none is said.
 
-    Raises UserError for flags that do not fit.
+    No runner is threads, on a GPU processes: torch replays CUDA graphs in the main thread of a process alone. Raises
+    UserError for flags that do not fit.
     """
+    runner = runner or ("processes" if settled(study.device) == "cuda" else "threads")
     look_up(dict.fromkeys(RUNNERS), "--runner", runner)
     if workers is not None and workers < 1:
         raise UserError(f"--workers: expected 1 or more, found {workers}")
@@ -69,7 +72,7 @@ def add_fanout(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--workers", type=int, help="tasks at once; cannot change a result (default: GPUs, or cores / threads)"
     )
-    parser.add_argument("--runner", default="threads", help=f"where they run: {', '.join(RUNNERS)} (default: threads)")
+    parser.add_argument("--runner", help=f"where they run: {', '.join(RUNNERS)} (default: threads, on a GPU processes)")
     parser.add_argument("--address", help="a running cluster for --runner dask (tcp://HOST:PORT) or ray")
 
 

@@ -91,7 +91,7 @@ def _give_up(left: dict[Place, frozenset[Place]], progress: Progress) -> None:
 
 
 def reproduce(
-    folder: Path, workers: int | None = None, runner: str = "threads", address: str | None = None
+    folder: Path, workers: int | None = None, runner: str | None = None, address: str | None = None
 ) -> Progress:
     """Bring every stage of the study in `folder` up to date, under a Prefect server that answers or without.
 

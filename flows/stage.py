@@ -43,7 +43,7 @@ def run_stage(
     ident: str,
     folder: Path,
     workers: int | None = None,
-    runner: str = "threads",
+    runner: str | None = None,
     address: str | None = None,
 ) -> list[Outcome]:
     """Bring one stage of the study in `folder` up to date, and prune what its tasks do not make any more.

@@ -74,7 +74,23 @@ def pixel_tangent(
     count, height, width, out = gradient.shape
     values, tangents = gradient.reshape(-1, out), gradient_tangent.reshape(-1, out)
     shares = torch.mm(tangents, kernel.flatten(1)).to(wide) + torch.mm(values, kernel_tangent.flatten(1)).to(wide)
+    if gradient.device.type != "cpu":
+        return folded_by_sums(shares.view(count, height, width, -1, 3, 3))
     return F.fold(shares.view(count, height * width, -1).transpose(1, 2), (height, width), 3, padding=1)
+
+
+def folded_by_sums(cells: Tensor) -> Tensor:
+    """The windows [n, h, w, c, 3, 3] around all pixels, added where they overlap: images [n, c, h, w].
+
+    As `F.fold`, which a compiler for a GPU makes an addition in an order that changes from run to run.
+    """
+    height, width = cells.shape[1:3]
+    padded = F.pad(cells, (0, 0, 0, 0, 0, 0, 1, 1, 1, 1))
+    total = torch.zeros_like(cells[..., 0, 0])
+    for row in range(3):
+        for column in range(3):
+            total = total + padded[:, 2 - row : 2 - row + height, 2 - column : 2 - column + width, :, row, column]
+    return total.permute(0, 3, 1, 2).contiguous()
 
 
 def windows(images: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from robustdd.errors import UserError
-from robustdd.warp import lattice, shift, warp
+from robustdd.warp import lattice, places_of, shift, warp
 
 PAD_SHARE = 0.125
 CUTOUT_SHARE = 0.5
@@ -35,7 +35,9 @@ class Augmentation:
         """Augmented images [n, channels, height, width], n as drawn."""
         if self.op == "none":
             return images
-        return _OPERATIONS[self.op][1](images, {name: value.to(images) for name, value in self.values.items()})
+        return _OPERATIONS[self.op][1](
+            images, {name: value.to(images, non_blocking=True) for name, value in self.values.items()}
+        )
 
 
 def draw(strategy: str, count: int, image_size: tuple[int, int], generator: torch.Generator) -> Augmentation:
@@ -93,7 +95,7 @@ def _draw_cutout(count: int, image_size: tuple[int, int], generator: torch.Gener
 def _cutout(images: Tensor, values: Values) -> Tensor:
     inside = []
     for axis, size in zip(("row", "column"), images.shape[2:], strict=True):
-        places = torch.arange(size).to(images)
+        places = places_of(size, images)
         inside.append((places >= values[f"first_{axis}"][:, None]) & (places <= values[f"last_{axis}"][:, None]))
     box = inside[0][:, None, :, None] & inside[1][:, None, None, :]
     return images.masked_fill(box, 0)

@@ -23,6 +23,9 @@ log = logging.getLogger("robustdd")
 SIDES = (0, 1, 3)
 """Axes of split planes whose length may change from call to call: images, rows and columns."""
 
+GRAPHS = 64
+"""Functions, networks, means and sizes of batches that one process may compile whole: dynamo counts them together."""
+
 
 @cache
 def can_compile(device: str) -> bool:
@@ -46,9 +49,11 @@ def compiled_loops() -> Loops:
 def step(function: Callable[..., Any], network: ConvNet, means: Means, device: str) -> Callable[..., Any]:
     """`function` of a network and its means; where these ask for it, compiled whole and replayed as a graph."""
     fixed = partial(function, network, means)
-    return (
-        _replayed(torch.compile(fixed, fullgraph=True, dynamic=False, mode="reduce-overhead")) if means.whole else fixed
-    )
+    if not means.whole:
+        return fixed
+    _ = network.sizes  # computed once and kept, which a trace may not do
+    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, GRAPHS)
+    return _replayed(torch.compile(fixed, fullgraph=True, dynamic=False, mode="reduce-overhead"))
 
 
 def _sized(quick: Callable[..., Any]) -> Callable[..., Any]:

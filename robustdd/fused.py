@@ -59,6 +59,14 @@ def loss_gradient(
     return _joined([*found, error.t() @ features, error.sum(0)]), loss, kept
 
 
+def gradient_alone(
+    network: ConvNet, means: Means, parameters: Tensor, images: Tensor, targets: Tensor, weights: Tensor
+) -> tuple[Tensor, Tensor]:
+    """`loss_gradient` for whoever takes no tangent there: what it would keep is given back at once."""
+    gradient, loss, _ = loss_gradient(network, means, parameters, images, targets, weights)
+    return gradient, loss
+
+
 def tangent(
     network: ConvNet,
     means: Means,

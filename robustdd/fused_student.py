@@ -11,7 +11,7 @@ from torch import Tensor
 from robustdd import chunks
 from robustdd.compiling import step
 from robustdd.convnet import ConvNet
-from robustdd.fused import Kept, loss_gradient, tangent
+from robustdd.fused import Kept, gradient_alone, loss_gradient, tangent
 from robustdd.means import means_of
 from robustdd.params import Engine
 from robustdd.sweep import Sweep
@@ -28,11 +28,11 @@ class FusedStudent:
     def gradient(self, parameters: Tensor, images: Tensor, label_logits: Tensor) -> tuple[Tensor, list[Kept] | None]:
         """Gradient [P] in the parameters, and what `sweep` needs to form no activation again."""
         means = means_of(self.engine, parameters)
-        run = step(loss_gradient, self.network, means, parameters.device.type)
+        keeps = self.engine.keep == "on"
+        run = step(loss_gradient if keeps else gradient_alone, self.network, means, parameters.device.type)
         parts = chunks.split(self.network, images, label_logits, self.engine.chunk)
         found = [run(parameters, part, labels.softmax(1), parameters.new_ones(len(part))) for part, labels in parts]
-        kept = [keeps for _, _, keeps in found] if self.engine.keep == "on" else None
-        return chunks.summed([gradient for gradient, _, _ in found], parts), kept
+        return chunks.summed([one[0] for one in found], parts), [one[2] for one in found] if keeps else None
 
     @torch.inference_mode()
     def sweep(

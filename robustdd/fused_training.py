@@ -10,7 +10,7 @@ from robustdd.compiling import step
 from robustdd.convnet import ConvNet
 from robustdd.engine import PLAIN
 from robustdd.errors import UserError
-from robustdd.fused import loss_gradient
+from robustdd.fused import gradient_alone
 from robustdd.means import means_of
 from robustdd.params import Engine
 from robustdd.training import Differentiate, Network, by_autograd
@@ -42,6 +42,6 @@ def _by_hand(
 ) -> tuple[Tensor, Tensor]:
     soft = labels.softmax(1) if labels.is_floating_point() else F.one_hot(labels, network.classes)
     shares = parameters.new_ones(len(images)) if weights is None else weights.to(parameters)
-    run = step(loss_gradient, network, means_of(engine, parameters), parameters.device.type)
-    gradient, loss, _ = run(parameters, images, soft.to(parameters), shares)
+    run = step(gradient_alone, network, means_of(engine, parameters), parameters.device.type)
+    gradient, loss = run(parameters, images, soft.to(parameters), shares)
     return gradient, loss

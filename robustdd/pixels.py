@@ -50,9 +50,8 @@ Images = Tensor | WhitenedBytes
 
 def whitened(pixels: Tensor, whitening: Whitening, device: torch.device) -> Images:
     """uint8 images [n, channels, height, width] as networks see them, on `device`."""
-    if 4 * pixels.numel() <= FLOAT_BYTES:
-        return whitening.apply(pixels).to(device)
-    return WhitenedBytes(pixels.to(device), whitening.on(device))
+    kept = WhitenedBytes(pixels.to(device), whitening.on(device))
+    return kept[:] if 4 * pixels.numel() <= FLOAT_BYTES else kept
 
 
 def part(images: Images, rows: Tensor) -> Images:

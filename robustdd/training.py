@@ -144,7 +144,7 @@ def train_epoch(
     total = torch.zeros((), dtype=torch.float64, device=images.device)
     for rows in torch.split(torch.randperm(len(images), generator=generator), batch_size):
         augmented = draw(augment, len(rows), image_size, generator)
-        rows = rows.to(images.device)
+        rows = rows.to(images.device, non_blocking=True)
         batch = (augmented(images[rows]), labels[rows], None if weights is None else weights[rows])
         state, loss = _step(network, state, *batch, optimizer, differentiate)
         total += loss.double() * len(rows)

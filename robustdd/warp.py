@@ -13,12 +13,17 @@ from torch.nn import functional as F
 CHUNK_VALUES = 2**26
 
 
+def places_of(size: int, like: Tensor) -> Tensor:
+    """Positions [size] of an axis in pixels, in the type and on the device of `like`: a copy to a GPU would wait."""
+    return torch.arange(size, dtype=like.dtype, device=like.device)
+
+
 def lattice(images: Tensor) -> tuple[Tensor, Tensor]:
     """Coordinates of the pixels from -1 to 1, corners aligned: rows [height, 1] and columns [width].
 
     An axis of one pixel lies at 0, as in `affine_grid`.
     """
-    row, column = ((2 * torch.arange(size).to(images) - (size - 1)) / max(size - 1, 1) for size in images.shape[2:])
+    row, column = ((2 * places_of(size, images) - (size - 1)) / max(size - 1, 1) for size in images.shape[2:])
     return row[:, None], column
 
 
@@ -52,7 +57,7 @@ def shift(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     One matrix of ones and zeros from each side, hence exact.
     """
     choose_rows, choose_columns = (
-        _hats(torch.arange(size).to(images) + by[:, None], size)[:, None]
+        _hats(places_of(size, images) + by[:, None], size)[:, None]
         for by, size in zip((rows, columns), images.shape[2:], strict=True)
     )
     return choose_rows @ images @ choose_columns.transpose(2, 3)
@@ -72,4 +77,4 @@ def _interpolate(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 def _hats(places: Tensor, size: int) -> Tensor:
     """Bilinear weights [..., size] of the pixels of one axis at `places` [...] in pixels; all zero beyond the image."""
-    return F.relu(1 - (places[..., None] - torch.arange(size).to(places)).abs())
+    return F.relu(1 - (places[..., None] - places_of(size, places)).abs())

@@ -28,3 +28,10 @@ def test_a_system_that_cannot_tell_counts_the_cores_of_the_machine(monkeypatch: 
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 6)
     assert fanout_for(replace(load_study(CODE), threads=2), "tasks.teachers").workers == 3
+
+
+@pytest.mark.parametrize(("device", "runner"), [("cpu", "threads"), ("cuda", "processes")])
+def test_without_a_flag_a_gpu_has_processes(device: str, runner: str) -> None:
+    study = replace(load_study(CODE), device=device)
+    assert fanout_for(study, "tasks.images").runner == runner
+    assert fanout_for(study, "tasks.images", "threads").runner == "threads"

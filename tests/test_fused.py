@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from dataclasses import replace
 
@@ -10,8 +11,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.nn import functional as F
 
-from robustdd import arithmetic, chunks, compiling, loops
+from robustdd import arithmetic, chunks, compiling, fused, loops
 from robustdd.adjoint import adjoint_gradients
 from robustdd.arithmetic import arithmetic_of, narrow
 from robustdd.convnet import ConvNet
@@ -237,3 +239,35 @@ def test_a_part_is_no_larger_than_asked(monkeypatch):
     for student in (ConvNetStudent(SMALL, 2), FusedStudent(SMALL, replace(KEEP, chunk=2))):
         student.gradient(*inputs(SMALL, 10, 5)[:3])
     assert seen == [[2, 2, 1]] * 2
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_whole_step_can_be_traced(kept):
+    """What a GPU is given to compile, by a backend that compiles nothing; the network is fresh, as a teacher's."""
+    network = replace(SMALL)
+    means = compiling.Means(compiling.Loops(), "native", torch.float32, whole=True)
+    parameters, images, logits, direction = (value.float() for value in inputs(SMALL, 5))
+    soft, shares = logits.softmax(1), torch.ones(len(images))
+
+    def traced(function):
+        with pytest.MonkeyPatch.context() as patch:
+            compiler = functools.partial(torch.compile, backend="aot_eager")
+            patch.setattr(
+                torch, "compile", lambda fixed, fullgraph, dynamic, mode: compiler(fixed, fullgraph=fullgraph)
+            )
+            return compiling.step.__wrapped__(function, network, means, "cuda")
+
+    with torch.inference_mode():
+        gradient, loss, keeps = traced(fused.loss_gradient)(parameters, images, soft, shares)
+        expected = fused.loss_gradient(SMALL, means, parameters, images, soft, shares)
+        torch.testing.assert_close((gradient, loss), expected[:2])
+        torch.testing.assert_close(traced(fused.gradient_alone)(parameters, images, soft, shares), expected[:2])
+        given = (parameters, images, logits, direction, keeps if kept else None)
+        torch.testing.assert_close(traced(fused.tangent)(*given), fused.tangent(SMALL, means, *given))
+
+
+def test_windows_are_folded_by_sums_as_fold_does():
+    cells = torch.randn(3, 5, 4, 2, 3, 3, dtype=torch.float64, generator=generator("cells"))
+    rows = cells.flatten(3).flatten(1, 2).transpose(1, 2)
+    expected = F.fold(rows, (5, 4), 3, padding=1)
+    torch.testing.assert_close(arithmetic.folded_by_sums(cells), expected, rtol=1e-13, atol=1e-13)
