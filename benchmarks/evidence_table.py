@@ -19,7 +19,8 @@ first {found["looked_at"]:,} training images, means over the teachers of a view.
 images that get their label. Remembered: share of the wrongly labelled ones that get their wrong label; by chance, one
 in as many as there are classes. Corrected: share of those that get their true one. Step: how far the parameters moved
 in the epoch. The losses are means of the first and of the last ten iterations that start in the first range; that of
-ours holds the clean target too. Steps x rate: how far the student can go, at the learned rate."""
+ours holds the clean target too. Steps x rate: how far the student can go, at the learned rate. Seconds are wall-clock,
+beside whatever else the machine did."""
     parts = [
         f"# {found['name']}: why the rows stand where they stand\n\n{fill(head, 120)}",
         f"## What the teachers know, by epoch\n\n{_epochs(found['views'])}",
