@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from robustdd.params import Dataset, Recipe, Row, Study
+from robustdd.params import MATCHED, Dataset, Recipe, Row, Study
 from robustdd.sizes import held_and_used
 
 CLASSES = {"digits": 10, "cifar10": 10, "cifar100": 100}
 """Classes of the data sets that are known before they are read."""
 _DIGITS = 1797
 _TRAINING = {"cifar10": 50_000, "cifar100": 50_000}
-_DISTILLED = ("datm", "sgr", "ours")
 
 
 def number_problems(study: Study) -> Iterator[str]:
@@ -25,7 +24,7 @@ def _recipes(study: Study) -> Iterator[str]:
         if not recipe.min_start < recipe.first_max_start <= recipe.max_start:
             found = f"{recipe.min_start}, {recipe.first_max_start}, {recipe.max_start}"
             yield f"recipes.{ident}: expected min_start < first_max_start <= max_start, found {found}"
-    for ident, row, recipe in _used(study, _DISTILLED):
+    for ident, row, recipe in _used(study, MATCHED):
         last, epochs = recipe.max_start - 1 + recipe.teacher_epochs, study.teachers.epochs
         if last > epochs:
             reach = f"max_start - 1 + teacher_epochs = {last}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,9 @@ from tests.studies import SGR
 
 def test_weights_that_all_teachers_agree_on_are_told(study: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "robustdd.run"):
-        run(study, "subset", SGR)
-        assert not caplog.records
+        shutil.rmtree(study / "data/subset" / SGR)
+        (made,) = run(study, "subset", SGR)
+        assert not made.cached and not caplog.records
         change(study, changed("views", SGR, "weights", to="ssft"))
         for stage in ("teachers", "consistency", "subset"):
             run(study, stage, SGR)
