@@ -86,7 +86,7 @@ def stoppable(stop: Stop) -> Iterator[None]:
 
 
 def stop_on_signals() -> None:
-    """Have SIGINT, SIGTERM and SIGHUP end what this process does; a second signal ends it at once.
+    """Have SIGINT, SIGTERM and SIGHUP end what this process does; a second signal, but a SIGHUP, ends it at once.
 
     A SIGHUP that is ignored, as under nohup, stays ignored.
     """
@@ -118,6 +118,8 @@ def _heed(number: int, _: FrameType | None) -> None:
     if number == signal.SIGHUP:
         _forget_lost_terminal()
     if _this.number is not None and not _this.overdue:
+        if number == signal.SIGHUP:
+            return  # one lost terminal is told by the kernel and by what runs the stage
         _end_now(128 + number)
     if _this.overdue or not _this.at_work:
         _this.number, _this.overdue, _this.interrupted = number, False, True

@@ -50,8 +50,10 @@ def test_a_signal_asks_and_the_second_ends(tmp_path: Path, monkeypatch: pytest.M
         stopping._heed(number, None)
         assert stop.reason() == f"{signal.Signals(number).name} came" and not ended
         assert exit_code(Stopped("x")) == 128 + number and not stopping.interrupted()
-        stopping._heed(number, None)
-        assert ended[0] == 128 + number
+        stopping._heed(signal.SIGHUP, None)
+        assert not ended, "a lost terminal is told more than once, and nobody meant the second"
+        stopping._heed(signal.SIGTERM, None)
+        assert ended[0] == 128 + signal.SIGTERM
 
 
 @pytest.mark.parametrize(
