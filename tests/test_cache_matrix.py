@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -19,7 +20,7 @@ from ruamel.yaml import YAML, YAMLError
 from tasks import caching
 from tasks.caching import Outcome
 from tests.cache_matrix import DOCUMENT, MATRIX, written
-from tests.dvc_project import FILE, STUDY, dvc, project_environment
+from tests.dvc_project import FILE, STAGES, STUDY, dvc, project_environment
 from tests.pipeline import Ran, bits, call, change, changed, environment, executed, flip, run, run_all
 from tests.studies import CELL, PLAIN, SGR, tiny_study
 from tests.test_adoption import twin
@@ -124,13 +125,28 @@ def test_code_that_is_edited_mid_run_is_not_recorded(copied: Path) -> None:
     assert counted(dvc(copied, "repro", f"{FILE}:labels@{CELL}")) == told("restored")
 
 
+@pytest.mark.timeout(600)
+def test_an_edit_of_what_all_stages_share_reaches_them_all(copied: Path) -> None:
+    """Where dvc.yaml names the file of the first stage alone, whose manifests then change."""
+    code = copied / "robustdd/exactness.py"
+    text = code.read_text()
+    code.write_text(f"# A remark.\n{text}")
+    said = dvc(copied, "repro", FILE)
+    assert said.count("Running stage") == 1 and counted(said) == told("comment for all")
+    code.write_text(f"{text}EDITED = 1\n")
+    said = dvc(copied, "repro", FILE)
+    assert said.count("Running stage") == STAGES and counted(said) == told("code for all")
+
+
 MID_RUN_EXIT = 255
 
 
 def counted(said: str) -> tuple[int, int]:
-    """The counts that one stage tells."""
-    words = next(line for line in said.splitlines() if " executed, " in line).split()
-    return int(words[words.index("executed,") - 1]), int(words[words.index("cached,") - 1])
+    """The sum of the counts that stages tell."""
+    told_by_each = [tuple(map(int, found)) for found in re.findall(r"(\d+) executed, (\d+) cached", said)]
+    assert told_by_each
+    executed, cached = map(sum, zip(*told_by_each, strict=True))
+    return executed, cached
 
 
 def test_a_killed_stage_goes_on_where_it_was(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from robustdd.params import Study
 from robustdd.study import load_study
 from tasks.layout import Layout
 from tasks.units import Unit, input_digests, plain
-from tests.code_deps import code_of, rewritten
+from tests.code_deps import code_of, deps_of, in_key, rewritten
 from tests.dvc_project import Resolved, resolved, stages_of_dvc
 from tests.pipeline import CODE, all_units, stages
 from tests.studies import CELL, PLAIN, SGR, tiny_study
@@ -40,7 +40,7 @@ def test_dvc_yaml_has_the_stages_of_the_code() -> None:
 def test_a_stage_depends_on_the_code_that_it_reaches(stage: str) -> None:
     written = stages_of_dvc()[stage]
     deps = [dep.removeprefix("${root}/") for dep in written.get("do", written)["deps"] if dep.startswith("${root}/")]
-    expected = code_of(stage)
+    expected = deps_of(stage)
     missing, superfluous = sorted(set(expected) - set(deps)), sorted(set(deps) - set(expected))
     assert not missing and not superfluous, f"{missing=}, {superfluous=}: run `python -m tests.code_deps`"
     assert deps == sorted(deps) and all((CODE / dep).is_file() for dep in deps)
@@ -80,9 +80,10 @@ def test_every_out_persists_and_lies_where_the_task_puts_it(built: Path) -> None
 
 
 STUDIES = [CODE, *sorted(path.parent for path in (CODE / "studies").glob("*/params.yaml"))]
+NAMES = [path.name if path != CODE else "demo" for path in STUDIES]
 
 
-@pytest.mark.parametrize("folder", STUDIES, ids=[path.name if path != CODE else "demo" for path in STUDIES])
+@pytest.mark.parametrize("folder", STUDIES, ids=NAMES)
 def test_a_study_holds_every_key_that_dvc_asks_for(folder: Path) -> None:
     """As DVC reads it: the defaults of the code are not known to it."""
     study = YAML(typ="safe").load((folder / "params.yaml").read_text())
@@ -134,17 +135,35 @@ def test_dvc_sees_every_input_of_every_unit(built: Path) -> None:
 def test_dvc_orders_every_stage_after_those_it_reads(built: Path) -> None:
     """Following the deps from a stage backwards must come by every stage whose artifact it reads."""
     found = instances()
-    makes = {out: place for place, instance in found.items() for out in instance.outs}
 
     @cache
     def before(place: tuple[str, str]) -> frozenset[tuple[str, str]]:
-        deps = {Path(dep) for dep in found[place].deps}
-        near = frozenset(other for out, other in makes.items() if deps & {Path(out), *Path(out).parents})
+        near = named(found, place)
         return near.union(*(before(other) for other in near))
 
     for place, made in all_units(built).items():
         read = {(needed.folder.parent.name, needed.folder.name) for unit in made for needed in unit.inputs.values()}
         assert read - {place} <= before(place)
+
+
+@pytest.mark.parametrize("folder", STUDIES, ids=NAMES)
+def test_dvc_sees_all_code_that_a_stage_reaches(folder: Path) -> None:
+    """By a file that the stage names, or through the key of a stage whose artifact it names."""
+    study = YAML(typ="safe").load((folder / "params.yaml").read_text())
+    found = resolved(study)
+    for place, instance in found.items():
+        keys = {name for stage, _ in named(found, place) for name in in_key(stage)}
+        assert set(code_of(place[0])) <= keys | {dep.removeprefix(f"{study['root']}/") for dep in instance.deps}, place
+
+
+def named(found: dict[tuple[str, str], Resolved], place: tuple[str, str]) -> frozenset[tuple[str, str]]:
+    """The stages whose artifacts a stage names."""
+    deps = {Path(dep) for dep in found[place].deps}
+    outs = {
+        other: {way for out in instance.outs for way in (Path(out), *Path(out).parents)}
+        for other, instance in found.items()
+    }
+    return frozenset(other for other, ways in outs.items() if deps & ways)
 
 
 def leaves(section: Any, way: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -222,12 +241,14 @@ def covers(key: str, way: tuple[str, ...]) -> bool:
 
 
 def test_dvc_sees_every_value_that_a_unit_depends_on(built: Path) -> None:
+    """By a key that the stage names, or because one whose artifact it names has another key then, too."""
     found = instances()
     unseen = [
         f"{stage}@{ident} depends on {'.'.join(way)}"
         for way, places in changing(built).items()
         for stage, ident in places
         if not any(covers(key, way) for key in found[stage, ident].params)
+        and not places & named(found, (stage, ident))
         and SEEN_IN_ARTIFACTS.get(way[-1]) not in found[stage, ident].deps
     ]
     assert unseen == []
