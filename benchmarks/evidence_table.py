@@ -50,18 +50,17 @@ def _epochs(views: dict[str, Found]) -> str:
 
 
 def _rows(rows: dict[str, Found]) -> str:
-    grouped: dict[tuple[str, str], list[Found]] = {}
-    for row in rows.values():
-        grouped.setdefault((row["method"], row["view"]), []).append(row)
+    grouped: dict[str, list[Found]] = {}
+    for ident, row in rows.items():
+        grouped.setdefault(_setting(ident, row), []).append(row)
     body = []
-    for (method, view), same in grouped.items():
+    for name, same in grouped.items():
         names = ("first_loss", "last_loss", "learning_rate", "steps_times_rate", "skipped", "matched_blend")
         values = [_over(same, key) for key in names]
         purity = _over(same, "start_purity", 100, 0)
-        body.append([method, view, str(len(same)), purity, _over(same, "filled", 1, 1), *values])
+        body.append([name, str(len(same)), purity, _over(same, "filled", 1, 1), *values])
     header = [
-        "method",
-        "view",
+        "row",
         "n",
         "first set right %",
         "filled",
@@ -70,7 +69,7 @@ def _rows(rows: dict[str, Found]) -> str:
         "learned rate",
         "steps x rate",
     ]
-    return table([*header, "skipped", "mean blend of the matched epochs"], body, words=2)
+    return table([*header, "skipped", "mean blend of the matched epochs"], body, words=1)
 
 
 def _subsets(subsets: dict[str, list[Found]]) -> str:
@@ -108,15 +107,20 @@ def _targets(targets: dict[str, Found]) -> str:
     return table([*header, "right: own %", "right: clean %", "remembered: own %", "remembered: clean %"], rows)
 
 
+def _setting(ident: str, row: Found) -> str:
+    """A row's name for all its seeds, as the tables of accuracies have it."""
+    return f"{ident.removesuffix(str(row['seed']))}*"
+
+
 def _seconds(found: Found) -> str:
-    """Sums by stage, view and method: what a table of one study cost."""
+    """Sums by stage and what it was for, the seeds of a row together: what a table of one study cost."""
     seconds: dict[str, float] = found["seconds"]
     whole = sum(seconds.values())
     sums: dict[tuple[str, str], list[float]] = {}
     for name, value in seconds.items():
         stage, _, ident = name.partition(" ")
         row = found["rows"].get(ident)
-        sums.setdefault((stage, f"{row['method']}, {row['view']}" if row else ident), []).append(value)
+        sums.setdefault((stage, _setting(ident, row) if row else ident), []).append(value)
     rows = [
         [*of, str(len(each)), f"{statistics.mean(each):.0f}", f"{sum(each):.0f}", f"{100 * sum(each) / whole:.1f}"]
         for of, each in sums.items()

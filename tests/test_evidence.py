@@ -109,9 +109,18 @@ def test_every_view_row_and_stage_has_its_line(found: evidence.Found) -> None:
     for view in found["views"]:
         assert told.count(f"| {view} |") >= 3
     rows = told[told.index("## The rows") : told.index("## The reliable subset")]
-    assert all(f"| {row['method']} | {row['view']} | 1 |" in rows for row in found["rows"].values())
+    assert all(f"| {ident[: ident.rindex('-s')]}-s* | 1 |" in rows for ident in found["rows"])
     assert f"| {sum(found['seconds'].values()):.0f} | 100.0 |" in told
     assert "fine-tuning to clean targets" in told
+
+
+def test_rows_that_differ_in_more_than_their_seed_are_told_apart(found: evidence.Found) -> None:
+    row = next(row for row in found["rows"].values() if row["method"] == "datm")
+    rows = {name: {**row, "seed": seed} for name, seed in (("a-s0", 0), ("a-s10", 10), ("a-tesla-s0", 0))}
+    seconds = {"distill a-s0": 1.0, "distill a-s10": 3.0, "distill a-tesla-s0": 6.0}
+    told = as_markdown({**found, "rows": rows, "seconds": seconds})
+    assert "| a-s* | 2 |" in told and "| a-tesla-s* | 1 |" in told
+    assert "| distill | a-s* | 2 | 2 | 4 | 40.0 |" in told and "| distill | a-tesla-s* | 1 | 6 |" in told
 
 
 def test_the_shares_are_counted_as_they_are_told() -> None:

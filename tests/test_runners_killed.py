@@ -120,6 +120,11 @@ def test_nothing_outlives_a_killed_stage_and_the_next_goes_on(untrained: Path, t
     assert bits(untrained, TEACHERS) == bits(trained, TEACHERS)
 
 
+def _of_a_terminal(device: int) -> None:
+    fcntl.ioctl(device, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # tests under nohup would hand on that it is ignored
+
+
 @pytest.mark.parametrize("runner", [pytest.param("threads", marks=pytest.mark.soak), *ELSEWHERE])
 def test_a_stage_whose_terminal_is_lost_saves_its_step(untrained: Path, runner: str) -> None:
     """The kernel tells every process in the foreground of it; DVC, if it called the stage, dies of that."""
@@ -135,7 +140,7 @@ def test_a_stage_whose_terminal_is_lost_saves_its_step(untrained: Path, runner: 
         stdout=theirs,
         stderr=theirs,
         start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(theirs, termios.TIOCSCTTY, 0),
+        preexec_fn=lambda: _of_a_terminal(theirs),
     )
     os.close(theirs)
     left: list[psutil.Process] = []
