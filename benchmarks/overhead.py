@@ -33,6 +33,8 @@ from tests.studies import SGR, tiny_study, write_study
 ROOT = Path(__file__).resolve().parent.parent
 REPEATS = 3
 LARGE = 200
+SEEDS = 3
+"""Rows of one setting in a large study."""
 STAGE = ("teachers", SGR)
 LIMITS = {"stage_live": 9.0, "stage_direct": 6.0, "noop_demo": 5.0, "noop_200_stages": 15.0}
 """Seconds of wall clock that were asked for."""
@@ -78,9 +80,11 @@ def stages(scratch: Path) -> dict[str, Any]:
 def projects(scratch: Path) -> dict[str, Any]:
     """`dvc repro` that finds nothing to do, on the demo's stages and on a study of `LARGE`."""
     demo = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    many, noop = large(tiny_study()), f"noop_{LARGE}_stages"
     found = {}
-    for name, study in (("noop_demo", demo), (f"noop_{LARGE}_stages", large(tiny_study()))):
-        project = make_project(scratch / name, {**study, "root": "../.."})
+    for name, study, seeds in (("noop_demo", demo, 1), (noop, many, SEEDS), (f"{noop}_written_out", many, 1)):
+        project = make_project(scratch / name, {**study, "rows": {}, "root": "../.."})
+        write_rows(project / STUDY / "params.yaml", study["rows"], seeds)
         count = pretend(project, study)
         env = project_environment(project)
         subprocess.run(("dvc", "commit", "-q", "-f", f"{STUDY}/dvc.yaml"), cwd=project, env=env, check=True)
@@ -95,6 +99,24 @@ def large(study: dict[str, Any]) -> dict[str, Any]:
     others = len(resolved({**study, "rows": {}}))
     study["rows"] = {f"row-{index:03d}": {**row, "seed": index} for index in range((LARGE - others) // 2)}
     return study
+
+
+def write_rows(path: Path, rows: Mapping[str, Mapping[str, Any]], seeds: int) -> None:
+    """Put `rows` into a study that has none: every one but the first of each `seeds` as that one with another seed.
+
+    So they are written in `studies/`. DVC reads the whole file once for every stage: what is shorter is read sooner.
+    """
+    lines = []
+    for index, (name, row) in enumerate(rows.items()):
+        if index % seeds == 0:
+            first, held = name, ", ".join(f"{key}: {value}" for key, value in row.items())
+            lines.append(f"  {name}: &{name} {{{held}}}")
+        else:
+            lines.append(f"  {name}: {{<<: *{first}, seed: {row['seed']}}}")
+    text = path.read_text(encoding="utf-8").replace("rows: {}", "rows:\n" + "\n".join(lines))
+    path.write_text(text, encoding="utf-8")
+    if YAML(typ="safe").load(text)["rows"] != rows:
+        raise SystemExit(f"{path}: the rows read back are others")
 
 
 def pretend(project: Path, study: Mapping[str, Any]) -> int:
