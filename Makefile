@@ -15,7 +15,7 @@ INSTALLED := $(VENV)/.installed-$(FLAVOUR)-$(shell cat locks/$(FLAVOUR).txt pypr
 help:
 	@echo "make repro     set up, build the demo study with dvc and print its result table"
 	@echo "make pull      set up and fetch what of the demo is released with this commit, instead of computing it"
-	@echo "make test      set up and run the whole test suite"
+	@echo "make test      set up, lint and run the test suite without its long tests"
 	@echo "make soak      set up and run the long tests; writes results/soak.json"
 	@echo "make lint      format, lint, types and layers alone"
 	@echo "make bench     time the engine against plain peers, into results/; make bench-quick takes minutes"

@@ -23,7 +23,8 @@ def spreads(study: Study, layout: Layout) -> list[Found]:
     A group is all rows of one method, weights, size and recipe on one dataset and noise, whatever the seeds. `nets`:
     of the networks of one set, pooled over the sets. `distillation seeds`: of the sets' means within one cell, pooled
     over cells; the labels and the teachers are the same. `noise draws`: of the means of sets with one distillation
-    seed, pooled over seeds; labels, teachers and all after them are drawn anew.
+    seed, pooled over seeds; labels differ, and with them all that is trained; initial networks and the order of the
+    batches are the same.
     """
     groups: dict[str, list[RowAccuracy]] = {}
     for ident in study.rows:

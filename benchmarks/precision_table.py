@@ -46,7 +46,7 @@ def _head(record: Run) -> str:
     noise, evaluate = sizes["noise"], sizes["evaluate"]
     return f"""# Does bfloat16 cost accuracy?
 
-Generated from precision.json by `make results`. {sizes["dataset"]["kind"]}, \
+Generated from precision.json by `make results`. {sizes["dataset"]["kind"]} (JPEG-compressed copies of the images), \
 {data["images"]:,} training images under {noise["kind"]} noise ({data["realised_rate"]:.1%} of the labels wrong), \
 {data["test_images"]:,} test images;
 ConvNet-{network["depth"]} of width {network["width"]}; {teachers["num_teachers"]} plain teachers of \

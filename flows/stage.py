@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
+import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
@@ -20,14 +21,14 @@ from flows.running import SERVER_LOST, run_units
 from flows.stopping import INTERRUPTED, exit_code, interrupted, leave_at_once, stop_on_signals, stoppable
 from flows.terminal import terminal
 from robustdd.artifacts import read_manifest
-from robustdd.errors import RobustddError
+from robustdd.errors import RobustddError, UserError
 from robustdd.params import Study
 from robustdd.study import load_study, require_id
 from tasks.caching import Outcome
 from tasks.layout import Layout
 from tasks.locking import only_writer
 from tasks.stopping import Stop, Stopped
-from tasks.units import Unit, stage_code
+from tasks.units import Unit, made_by_this_code, stage_code
 from tasks.worker import prepare_torch
 
 log = logging.getLogger("robustdd.run")
@@ -61,10 +62,11 @@ def run_stage(
     units: dict[str, Unit] = {}
     with only_writer(layout.lock(stage, ident)), stoppable(Stop(layout.stop(stage, ident))):
         told = about(study, stage, ident, layout)
-        outcomes = run_units(told, lambda: _noted(module.waves(study, ident, layout), units), fanout)
+        own = layout.artifact(stage, ident)
+        outcomes = run_units(told, lambda: _noted(module.waves(study, ident, layout), units, own), fanout)
         if stage_code(module.__name__) != fanout.setup.code:
             raise RobustddError(f"{stage} {ident}: its code changed while it ran; run again")
-        _prune(layout.artifact(stage, ident), list(units))
+        _prune(own, list(units))
         write_record(layout, stage, ident, outcomes)
         _finish(module, study, layout)
     return outcomes
@@ -81,10 +83,27 @@ def _make_folders(layout: Layout) -> None:
         layout.artifact(stage, "").mkdir(parents=True, exist_ok=True)
 
 
-def _noted(waves: Iterator[list[Unit]], units: dict[str, Unit]) -> Iterator[list[Unit]]:
+def _noted(waves: Iterator[list[Unit]], units: dict[str, Unit], own: Path) -> Iterator[list[Unit]]:
     for wave in waves:
         units |= {unit.name: unit for unit in wave}
+        if "DVC_STAGE" in os.environ:
+            _refuse_other_code(wave, own)
         yield wave
+
+
+def _refuse_other_code(wave: Iterable[Unit], own: Path) -> None:
+    """What DVC records was made by one state of the code: an edit between two stages, taken back, would go unseen.
+
+    For a stage does not name the code that stands in the keys of what it reads. Raises UserError.
+    """
+    inputs = {needed for unit in wave for needed in unit.inputs.values() if needed.folder != own}
+    for needed in sorted(inputs, key=lambda one: (one.folder, one.name)):
+        stage, ident = needed.folder.parent.name, needed.folder.name
+        if needed.folder.joinpath(f"{needed.name}.manifest.json").is_file() and not made_by_this_code(needed):
+            raise UserError(
+                f"{stage} {ident} was made by other code than this: run `dvc repro` for what comes before, too; "
+                "or `python -m flows.stage` for this stage alone"
+            )
 
 
 def _prune(folder: Path, names: Sequence[str]) -> None:

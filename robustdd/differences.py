@@ -46,8 +46,9 @@ def comparisons(rows: Iterable[RowAccuracy]) -> list[Comparison]:
 
     Both sides share the cell and IPC; the recipe too, except with `selected`, which has no distillation; the view too
     where both methods read the same teachers. `sgr` on other weights (oracle, literal, one of the two scores alone) is
-    compared with `sgr` on the view CELL-sgr. Two recipes of one method on one view are compared, the name that comes
-    later in the alphabet against the earlier. Settings without a common distillation seed are not compared.
+    compared with `sgr` on the view CELL-sgr, and that on CELL-knn with that on CELL-ssft. Two recipes of one method on
+    one view are compared, the name that comes later in the alphabet against the earlier. Settings without a common
+    distillation seed are not compared.
     """
     all_settings = settings(rows)
     pairs = [(ours, theirs) for ours in all_settings for theirs in all_settings if _is_pair(ours, theirs)]
@@ -67,7 +68,8 @@ def _is_pair(ours: Setting, theirs: Setting) -> bool:
         case ("ours", "sgr"):
             return (first.recipe, first.view) == (second.recipe, second.view)
         case ("sgr", "sgr"):
-            return first.recipe == second.recipe and first.view != second.view == f"{second.cell}-sgr"
+            scores = (first.view, second.view) == (f"{first.cell}-knn", f"{first.cell}-ssft")
+            return first.recipe == second.recipe and (scores or first.view != second.view == f"{second.cell}-sgr")
         case ("datm" | "sgr" | "ours", "selected"):
             return first.view == second.view
     return False

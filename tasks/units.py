@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from robustdd.artifacts import verify
+from robustdd.artifacts import read_manifest, verify
 from robustdd.checkpoint import Checkpoints
 from robustdd.errors import UserError
 from robustdd.progress import Listener
@@ -97,6 +97,12 @@ def key_of(unit: Unit) -> Key:
 def stage_code(module: str) -> str:
     """Hash of the code that a module of tasks reaches, as it is now: the code in the keys of its units."""
     return code_hash(module)
+
+
+def made_by_this_code(needed: Input) -> bool:
+    """Whether an input was made by the code that its task reaches now, comments aside."""
+    manifest = read_manifest(needed.folder, needed.name)
+    return manifest.code == code_hash(manifest.task.rpartition(".")[0])
 
 
 def input_digests(needed: Input) -> dict[str, str]:

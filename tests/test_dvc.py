@@ -25,8 +25,8 @@ from tests.dvc_project import Resolved, resolved, stages_of_dvc
 from tests.pipeline import CODE, all_units, stages
 from tests.studies import CELL, PLAIN, SGR, tiny_study
 
-REFERENCES = {"dataset", "cell", "view", "recipe", "forgetting", "reliability", "finetune", "full"}
-"""Keys whose values are ids: what they lead to is tracked by the artifacts that are read through them."""
+TWINS = {"dataset": "datasets", "cell": "cells", "view": "views", "recipe": "recipes"}
+"""Keys whose values are ids, and the sections of what they name: they are pointed at a twin under another id."""
 
 SEEN_IN_ARTIFACTS = {"test_set": "data/images"}
 """Values that leave or take away an artifact: whoever depends on its folder sees them."""
@@ -178,16 +178,31 @@ def leaves(section: Any, way: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]
         yield way
 
 
-def put(section: Any, way: tuple[str, ...]) -> Any:
-    """The section with another value at `way`."""
+def put(section: Any, way: tuple[str, ...], new: Any = None) -> Any:
+    """The section with `new` at `way`, or with another value than there is."""
     name, rest = way[0], way[1:]
     if isinstance(section, dict):
-        return {**section, name: put(section[name], rest)}
+        return {**section, name: put(section[name], rest, new)}
     value = getattr(section, name)
     if rest:
-        return dataclasses.replace(section, **{name: put(value, rest)})
+        return dataclasses.replace(section, **{name: put(value, rest, new)})
     choices = typing.get_args(typing.get_type_hints(type(section))[name])
-    return dataclasses.replace(section, **{name: other(value, choices)})
+    return dataclasses.replace(section, **{name: other(value, choices) if new is None else new})
+
+
+def pointed_at_a_twin(study: Study, way: tuple[str, ...]) -> Study:
+    """The study with another id at `way`, of an entry that says the same; a data set's has another whitening.
+
+    Whitening alone leaves the training images, and with them the labels, as they are.
+    """
+    section = getattr(study, TWINS[way[-1]])
+    there = study
+    for name in way:
+        there = there[name] if isinstance(there, dict) else getattr(there, name)
+    twin = section[there]
+    if way[-1] == "dataset":
+        twin = put(twin, ("whitening",))
+    return put(dataclasses.replace(study, **{TWINS[way[-1]]: {**section, "twin": twin}}), way, "twin")
 
 
 def other(value: Any, choices: tuple[Any, ...]) -> Any:
@@ -207,11 +222,12 @@ def other(value: Any, choices: tuple[Any, ...]) -> Any:
 
 
 def asked(study: Study, places: list[tuple[str, str]]) -> dict[tuple[str, str], Any]:
-    """What every stage's units are, and the labels of what they read."""
+    """What every stage's units are, the labels of what they read, and whose whitening that is."""
     layout = Layout(Path("/nowhere"))
 
     def told(unit: Unit) -> Any:
-        return unit.task, unit.name, sorted(unit.inputs), {name: plain(value) for name, value in unit.params.items()}
+        reads = [(label, needed.folder.name * (label == "whitening")) for label, needed in sorted(unit.inputs.items())]
+        return unit.task, unit.name, reads, {name: plain(value) for name, value in unit.params.items()}
 
     found = {}
     for stage, ident in places:
@@ -223,15 +239,24 @@ def asked(study: Study, places: list[tuple[str, str]]) -> dict[tuple[str, str], 
     return found
 
 
-def changing(built: Path) -> dict[tuple[str, ...], set[tuple[str, str]]]:
-    """For every value of the study: the stages whose units change with it."""
+@dataclasses.dataclass(frozen=True)
+class Change:
+    """The study with one other value, and the stages whose units differ by it."""
+
+    study: Study
+    places: set[tuple[str, str]]
+
+
+def changing(built: Path) -> dict[tuple[str, ...], Change]:
+    """For every value of the study but its name and the grid, which decides what stages there are."""
     study, places = load_study(built), stages(built)
     before = asked(study, places)
     found = {}
     for way in leaves(study):
-        if not REFERENCES & set(way[-1:]) and way != ("name",):
-            after = asked(put(study, way), places)
-            found[way] = {place for place in places if after[place] != before[place]}
+        if way[0] not in ("grid", "name"):
+            changed = pointed_at_a_twin(study, way) if way[-1] in TWINS else put(study, way)
+            after = asked(changed, places)
+            found[way] = Change(changed, {place for place in places if after[place] != before[place]})
     return found
 
 
@@ -241,28 +266,34 @@ def covers(key: str, way: tuple[str, ...]) -> bool:
 
 
 def test_dvc_sees_every_value_that_a_unit_depends_on(built: Path) -> None:
-    """By a key that the stage names, or because one whose artifact it names has another key then, too."""
-    found = instances()
-    unseen = [
-        f"{stage}@{ident} depends on {'.'.join(way)}"
-        for way, places in changing(built).items()
-        for stage, ident in places
-        if not any(covers(key, way) for key in found[stage, ident].params)
-        and not places & named(found, (stage, ident))
-        and SEEN_IN_ARTIFACTS.get(way[-1]) not in found[stage, ident].deps
-    ]
+    """By a key or a folder that the stage names, or because what it names has another key then, too."""
+    found = resolved(plain(load_study(built)))
+    unseen = []
+    for way, change in changing(built).items():
+        after = resolved(plain(change.study))
+        unseen += [
+            f"{stage}@{ident} depends on {'.'.join(way)}"
+            for stage, ident in change.places
+            if not any(covers(key, way) for key in found[stage, ident].params)
+            and not change.places & named(found, (stage, ident))
+            and after[stage, ident] == found[stage, ident]
+            and SEEN_IN_ARTIFACTS.get(way[-1]) not in found[stage, ident].deps
+        ]
     assert unseen == []
 
 
 def test_the_values_that_matter_are_found_where_they_should(built: Path) -> None:
     """The test above would pass on nothing: some that are known by hand."""
-    found = changing(built)
+    found = {way: change.places for way, change in changing(built).items()}
     rows = list(tiny_study()["rows"])
     assert found["neighbours", "k"] == {("teachers", SGR), ("consistency", SGR), ("report", "tiny")}
     assert found["evaluate", "momentum"] == {*(("evaluate", row) for row in rows), ("report", "tiny")}
     assert found["views", PLAIN, "weights"] >= {("teachers", PLAIN)}
     assert found["forgetting", "learn_share"] == {("forgetting", CELL), ("report", "tiny")}
     assert found["root",] == set() and found["device",] >= {("finetune", SGR), ("train-full", CELL)}
+    assert found["rows", rows[0], "recipe"] == {("evaluate", rows[0]), ("report", "tiny")}
+    whitened = found["cells", CELL, "dataset"]
+    assert whitened >= {("forgetting", CELL), ("train-full", CELL)} and ("labels", CELL) not in whitened
 
 
 def test_no_params_key_of_a_stage_is_without_effect(built: Path) -> None:
@@ -271,7 +302,7 @@ def test_no_params_key_of_a_stage_is_without_effect(built: Path) -> None:
     keys: dict[str, list[bool]] = {}
     for (stage, ident), instance in instances().items():
         for written, key in zip(templates(stage), instance.params, strict=True):
-            effect = any(covers(key, way) and (stage, ident) in places for way, places in matter.items())
+            effect = any(covers(key, way) and (stage, ident) in change.places for way, change in matter.items())
             keys.setdefault(f"{stage}: {written}", []).append(effect)
     idle = {name for name, effects in keys.items() if not any(effects)}
     # The page shows these, though no table does; and the grid decides whether the other folders hold anything.

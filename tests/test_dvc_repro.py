@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 
-from tests.dvc_project import FILE, RANDOM, STAGES, STUDY, dvc, resolved, small_study
+from tests.dvc_project import FILE, RANDOM, STAGES, STUDY, dvc, resolved, said_by, small_study
 from tests.pipeline import bits, held
 
 pytestmark = pytest.mark.timeout(600)
@@ -48,3 +49,16 @@ def test_a_lost_folder_comes_back_from_the_store_of_dvc(copied: Path) -> None:
     shutil.rmtree(copied / STUDY / "data/teachers")
     dvc(copied, "checkout", FILE)
     assert bits(copied / STUDY) == before
+
+
+def test_what_other_code_made_is_not_read_for_dvc(copied: Path) -> None:
+    """An edit between two stages, taken back later, would leave in dvc.lock what nothing makes."""
+    with (copied / "tasks/distill.py").open("a") as file:
+        file.write("EDITED = 1\n")
+    lock = (copied / STUDY / "dvc.lock").read_bytes()
+    said = dvc(copied, "repro", "--force", "--single-item", f"{FILE}:evaluate@{RANDOM}", code=255)
+    (error,) = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert error.startswith(f"error: distill {RANDOM} was made by other code than this: run `dvc repro`")
+    assert (copied / STUDY / "dvc.lock").read_bytes() == lock
+    by_hand = (sys.executable, "-m", "flows.stage", "evaluate", RANDOM)
+    assert "0 executed, 3 cached" in said_by(copied / STUDY, *by_hand, PYTHONPATH=str(copied))

@@ -108,6 +108,10 @@ def test_sgr_on_other_weights_is_compared_with_sgr_on_its_own():
     assert [one.first.split("-")[2] for one in found] == ["knn", "oracle"]
     assert {one.second for one in found} == {comparisons(rows + others)[0].second}
     assert comparisons(others) == []
+    (one,) = comparisons(
+        [replace(row, view=row.view.replace("oracle", "ssft"), row=row.row.replace("oracle", "ssft")) for row in others]
+    )
+    assert ("-knn-" in one.first, "-ssft-" in one.second) == (True, True), "the dynamic score less the static one"
     assert comparisons([rows[0], *(replace(other, recipe="other") for other in others)]) == []
 
 
