@@ -35,7 +35,11 @@ class LocalCluster(SpecCluster):
         self._locks = take_gpus(gpus, workers)
         own = [{"env": {VISIBLE: gpu}} for gpu in self._locks] or [{}] * workers
         super().__init__(  # type: ignore[no-untyped-call]
-            scheduler={"cls": Scheduler, "options": {"host": LOOPBACK, "port": 0, "dashboard": False}},
+            # Its HTTP server runs without the dashboard, too, and would warn where another run has the usual port.
+            scheduler={
+                "cls": Scheduler,
+                "options": {"host": LOOPBACK, "port": 0, "dashboard": False, "dashboard_address": f"{LOOPBACK}:0"},
+            },
             workers={index: {"cls": Nanny, "options": {**options, **more}} for index, more in enumerate(own)},
             silence_logs=logging.CRITICAL,
         )
