@@ -22,13 +22,14 @@ from flows.stopping import INTERRUPTED, exit_code, interrupted, leave_at_once, s
 from flows.terminal import terminal
 from robustdd.artifacts import read_manifest
 from robustdd.errors import RobustddError, UserError
+from robustdd.manifest import SUFFIX
 from robustdd.params import Study
 from robustdd.study import load_study, require_id
 from tasks.caching import Outcome
 from tasks.layout import Layout
 from tasks.locking import only_writer
 from tasks.stopping import Stop, Stopped
-from tasks.units import Unit, made_by_this_code, stage_code
+from tasks.units import Unit, made_as_now, stage_code
 from tasks.worker import prepare_torch
 
 log = logging.getLogger("robustdd.run")
@@ -87,23 +88,24 @@ def _noted(waves: Iterator[list[Unit]], units: dict[str, Unit], own: Path) -> It
     for wave in waves:
         units |= {unit.name: unit for unit in wave}
         if "DVC_STAGE" in os.environ:
-            _refuse_other_code(wave, own)
+            _refuse_what_is_stale(wave, own)
         yield wave
 
 
-def _refuse_other_code(wave: Iterable[Unit], own: Path) -> None:
-    """What DVC records was made by one state of the code: an edit between two stages, taken back, would go unseen.
+def _refuse_what_is_stale(wave: Iterable[Unit], own: Path) -> None:
+    """What DVC records comes from one state of the code and the settings.
 
-    For a stage does not name the code that stands in the keys of what it reads. Raises UserError.
+    A stage does not name what stands in the keys of what it reads: an edit between two stages, taken back later, would
+    never be seen. Raises UserError.
     """
-    inputs = {needed for unit in wave for needed in unit.inputs.values() if needed.folder != own}
-    for needed in sorted(inputs, key=lambda one: (one.folder, one.name)):
-        stage, ident = needed.folder.parent.name, needed.folder.name
-        if needed.folder.joinpath(f"{needed.name}.manifest.json").is_file() and not made_by_this_code(needed):
-            raise UserError(
-                f"{stage} {ident} was made by other code than this: run `dvc repro` for what comes before, too; "
-                "or `python -m flows.stage` for this stage alone"
-            )
+    for unit in wave:
+        for needed in unit.inputs.values():
+            there = needed.folder.joinpath(f"{needed.name}{SUFFIX}").is_file()
+            if needed.folder != own and there and not made_as_now(needed, unit):
+                raise UserError(
+                    f"{needed.folder.parent.name} {needed.folder.name} was made by other code or settings than these: "
+                    "run `dvc repro` for what comes before, too; or `python -m flows.stage` for this stage alone"
+                )
 
 
 def _prune(folder: Path, names: Sequence[str]) -> None:

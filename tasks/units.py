@@ -19,6 +19,9 @@ from tasks.layout import Place
 KEY_SCHEMA = 1
 """Raised when the meaning of a key changes: every artifact is then made anew."""
 
+STUDY_WIDE = frozenset({"device", "network", "threads"})
+"""Names of params of which a study has one value for all units that have them."""
+
 
 @dataclass(frozen=True)
 class Input:
@@ -99,10 +102,12 @@ def stage_code(module: str) -> str:
     return code_hash(module)
 
 
-def made_by_this_code(needed: Input) -> bool:
-    """Whether an input was made by the code that its task reaches now, comments aside."""
+def made_as_now(needed: Input, unit: Unit) -> bool:
+    """Whether an input of `unit` was made by the code that its task reaches now, and with the settings of the study."""
     manifest = read_manifest(needed.folder, needed.name)
-    return manifest.code == code_hash(manifest.task.rpartition(".")[0])
+    shared = STUDY_WIDE & manifest.params.keys() & unit.params.keys()
+    same = all(manifest.params[name] == plain(unit.params[name]) for name in shared)
+    return same and manifest.code == code_hash(manifest.task.rpartition(".")[0])
 
 
 def input_digests(needed: Input) -> dict[str, str]:

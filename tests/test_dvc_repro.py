@@ -53,12 +53,18 @@ def test_a_lost_folder_comes_back_from_the_store_of_dvc(copied: Path) -> None:
 
 def test_what_other_code_made_is_not_read_for_dvc(copied: Path) -> None:
     """An edit between two stages, taken back later, would leave in dvc.lock what nothing makes."""
-    with (copied / "tasks/distill.py").open("a") as file:
-        file.write("EDITED = 1\n")
+    code = (copied / "tasks/distill.py").read_text()
+    (copied / "tasks/distill.py").write_text(f"{code}EDITED = 1\n")
     lock = (copied / STUDY / "dvc.lock").read_bytes()
     said = dvc(copied, "repro", "--force", "--single-item", f"{FILE}:evaluate@{RANDOM}", code=255)
     (error,) = [line for line in said.splitlines() if line.startswith("error: ")]
-    assert error.startswith(f"error: distill {RANDOM} was made by other code than this: run `dvc repro`")
+    assert error.startswith(f"error: distill {RANDOM} was made by other code or settings than these: run `dvc repro`")
     assert (copied / STUDY / "dvc.lock").read_bytes() == lock
     by_hand = (sys.executable, "-m", "flows.stage", "evaluate", RANDOM)
     assert "0 executed, 3 cached" in said_by(copied / STUDY, *by_hand, PYTHONPATH=str(copied))
+    (copied / "tasks/distill.py").write_text(code)
+    params = copied / STUDY / "params.yaml"
+    assert params.read_text().count("threads: 1\n") == 1
+    params.write_text(params.read_text().replace("threads: 1\n", "threads: 2\n"))
+    said = dvc(copied, "repro", "--force", "--single-item", f"{FILE}:evaluate@{RANDOM}", code=255)
+    assert f"error: distill {RANDOM} was made by other code or settings" in said
