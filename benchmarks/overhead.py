@@ -31,7 +31,7 @@ from tests.pipeline import environment, run_all
 from tests.studies import SGR, tiny_study, write_study
 
 ROOT = Path(__file__).resolve().parent.parent
-REPEATS = 3
+REPEATS = 5
 LARGE = 200
 SEEDS = 3
 """Rows of one setting in a large study."""
@@ -132,8 +132,11 @@ def pretend(project: Path, study: Mapping[str, Any]) -> int:
     return len(found)
 
 
-def timed(command: Sequence[str], folder: Path, env: Mapping[str, str], says: str = "") -> dict[str, float]:
-    """Median seconds of wall clock and of processor of `REPEATS` runs, after one that warms the disk's cache."""
+def timed(command: Sequence[str], folder: Path, env: Mapping[str, str], says: str = "") -> dict[str, Any]:
+    """Seconds of wall clock and of processor of `REPEATS` runs, after one that warms the disk's cache: medians, ranges.
+
+    A shared machine has slow minutes: the range says how much of a median is theirs.
+    """
     walls, processors = [], []
     for _ in range(REPEATS + 1):
         before, clock = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
@@ -143,7 +146,10 @@ def timed(command: Sequence[str], folder: Path, env: Mapping[str, str], says: st
         processors.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         if done.returncode or says not in done.stdout + done.stderr:
             raise SystemExit(f"{' '.join(command)}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
-    return {"wall": round(statistics.median(walls[1:]), 2), "processor": round(statistics.median(processors[1:]), 2)}
+    found: dict[str, Any] = {}
+    for name, each in (("wall", walls[1:]), ("processor", processors[1:])):
+        found |= {name: round(statistics.median(each), 2), f"{name}_range": [round(min(each), 2), round(max(each), 2)]}
+    return found
 
 
 if __name__ == "__main__":
