@@ -97,7 +97,7 @@ def large(study: dict[str, Any]) -> dict[str, Any]:
     study = deepcopy(study)
     row = next(iter(study["rows"].values()))
     others = len(resolved({**study, "rows": {}}))
-    study["rows"] = {f"row-{index:03d}": {**row, "seed": index} for index in range((LARGE - others) // 2)}
+    study["rows"] = {f"row-{index:03d}": {**row, "seed": index} for index in range(-((others - LARGE) // 2))}
     return study
 
 

@@ -26,6 +26,7 @@ from flows.terminal import terminal
 from robustdd.errors import RobustddError
 from robustdd.study import load_study
 from tasks.caching import Outcome
+from tasks.code_record import record_code
 from tasks.layout import Layout
 from tasks.stopping import Stopped
 
@@ -100,6 +101,7 @@ def reproduce(
     study, layout = load_study(folder), Layout(folder.resolve())
     total = fanout_for(study, "tasks.images", runner, workers, address).workers
     progress = Progress()
+    record_code(layout.study)
 
     def width(place: Place) -> int:
         try:

@@ -26,18 +26,18 @@ from robustdd.manifest import SUFFIX
 from robustdd.params import Study
 from robustdd.study import load_study, require_id
 from tasks.caching import Outcome
+from tasks.code_record import record_code, require_recorded
 from tasks.layout import Layout
 from tasks.locking import only_writer
+from tasks.stages import STAGES, module_of
 from tasks.stopping import Stop, Stopped
 from tasks.units import Unit, made_as_now, stage_code
 from tasks.worker import prepare_torch
 
 log = logging.getLogger("robustdd.run")
 
-STAGES = (
-    *("images", "labels", "forgetting", "teachers", "consistency", "subset", "finetune"),
-    *("distill", "train-full", "evaluate", "report"),
-)
+RUN_BY_DVC = "DVC_STAGE"
+"""What DVC sets in the environment of its commands."""
 
 
 def run_stage(
@@ -58,6 +58,8 @@ def run_stage(
     module = stage_module(stage)
     fanout = fanout_for(study, module.__name__, runner, workers, address)
     layout = Layout(folder.resolve())
+    if RUN_BY_DVC in os.environ:
+        require_recorded(layout.study, stage)
     _make_folders(layout)
     prepare_torch(study.threads)
     units: dict[str, Unit] = {}
@@ -67,6 +69,8 @@ def run_stage(
         outcomes = run_units(told, lambda: _noted(module.waves(study, ident, layout), units, own), fanout)
         if stage_code(module.__name__) != fanout.setup.code:
             raise RobustddError(f"{stage} {ident}: its code changed while it ran; run again")
+        if RUN_BY_DVC not in os.environ:
+            record_code(layout.study, [stage])
         _prune(own, list(units))
         write_record(layout, stage, ident, outcomes)
         _finish(module, study, layout)
@@ -75,7 +79,7 @@ def run_stage(
 
 def stage_module(stage: str) -> ModuleType:
     """The module of a stage's tasks."""
-    return importlib.import_module(f"tasks.{stage.replace('-', '_')}")
+    return importlib.import_module(module_of(stage))
 
 
 def _make_folders(layout: Layout) -> None:
@@ -87,23 +91,23 @@ def _make_folders(layout: Layout) -> None:
 def _noted(waves: Iterator[list[Unit]], units: dict[str, Unit], own: Path) -> Iterator[list[Unit]]:
     for wave in waves:
         units |= {unit.name: unit for unit in wave}
-        if "DVC_STAGE" in os.environ:
+        if RUN_BY_DVC in os.environ:
             _refuse_what_is_stale(wave, own)
         yield wave
 
 
 def _refuse_what_is_stale(wave: Iterable[Unit], own: Path) -> None:
-    """What DVC records comes from one state of the code and the settings.
+    """What DVC records comes from one state of the settings.
 
-    A stage does not name what stands in the keys of what it reads: an edit between two stages, taken back later, would
-    never be seen. Raises UserError.
+    A stage does not name what stands in the keys of what it reads: a value that is changed between two stages, and back
+    later, would never be seen. Raises UserError.
     """
     for unit in wave:
         for needed in unit.inputs.values():
             there = needed.folder.joinpath(f"{needed.name}{SUFFIX}").is_file()
             if needed.folder != own and there and not made_as_now(needed, unit):
                 raise UserError(
-                    f"{needed.folder.parent.name} {needed.folder.name} was made by other code or settings than these: "
+                    f"{needed.folder.parent.name} {needed.folder.name} was made with other settings than these: "
                     "run `dvc repro` for what comes before, too; or `python -m flows.stage` for this stage alone"
                 )
 

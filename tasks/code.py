@@ -18,6 +18,8 @@ NOT_IN_KEYS = frozenset(
         *(
             "tasks",
             "tasks.code",
+            "tasks.code_record",
+            "tasks.stages",
             "tasks.units",
             "tasks.caching",
             "tasks.producing",
@@ -71,9 +73,15 @@ def closure(name: str) -> dict[str, Path]:
 def code_hash(name: str) -> str:
     """Sha256 over the syntax trees, without comments and docstrings, of every module that `name` reaches."""
     total = hashlib.sha256()
-    for module, path in closure(name).items():
-        total.update(f"{module}\n{_tree_hash(*_stamped(path))}\n".encode())
+    for module, tree in tree_hashes(name).items():
+        total.update(f"{module}\n{tree}\n".encode())
     return total.hexdigest()
+
+
+def tree_hashes(name: str, *more: str) -> dict[str, str]:
+    """Sha256 of the syntax tree of every module that `name` reaches, and of `more` modules: by name, sorted."""
+    files = closure(name) | {other: path for other in more if (path := module_file(other))}
+    return {module: _tree_hash(*_stamped(path)) for module, path in sorted(files.items())}
 
 
 def changed_since_read(name: str) -> bool:
@@ -93,7 +101,7 @@ def _stamped(path: Path) -> tuple[Path, int, int]:
 
 def _parse(path: Path) -> ast.Module:
     with _PARSING:
-        return ast.parse(path.read_bytes())
+        return ast.parse(path.read_bytes(), path.name)
 
 
 @cache

@@ -76,13 +76,13 @@ def fitting(outs: Sequence[Out], limit: int = LIMIT) -> tuple[list[Out], list[Ou
     return kept, left
 
 
-def push(study: Path, root: Path) -> None:
+def push(study: Path, root: Path, limit: int = LIMIT) -> None:
     """Put what fits of an up-to-date study into the remote inside `root`, with its dvc.lock; nothing is committed.
 
     Objects that no released study names any more are removed. Raises UserError for a study that is not up to date.
     """
     lock = study / "dvc.lock"
-    kept, left = fitting(outs_of(lock))
+    kept, left = fitting(outs_of(lock), limit)
     if not _dvc(root, "status", "--quiet", _relative(study / "dvc.yaml", root)):
         raise UserError(f"{study / 'dvc.yaml'}: is not up to date; run `dvc repro` on it first")
     _told(root, "push", "--quiet", "--remote", REMOTE, *(_relative(study / out.path, root) for out in kept))

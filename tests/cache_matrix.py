@@ -33,10 +33,11 @@ MATRIX = {
     "more teachers": Line("`num_teachers` 2 to 3", "teachers", 3, 3, "the new ones, and whose blend changed"),
     "fewer teachers": Line("`num_teachers` back to 2", "teachers", 1, 3, "whose blend changed; the third are pruned"),
     "twin": Line("a second study with equal settings", "all", 0, 43, "all are taken from the first"),
-    "comment": Line("a comment in a module, `dvc repro`", "labels", 0, 1, "DVC starts the stage"),
-    "comment for all": Line("a comment in a module that all stages share, `dvc repro`", "images", 0, 3, ""),
+    "comment": Line(
+        "a comment in a module that all stages share, `dvc repro`", "none", 0, 0, "DVC starts `code` alone"
+    ),
     "code for all": Line("code edited that all stages share, `dvc repro`", "all of 13", 26, 0, "everything"),
-    "mid-run": Line("code edited while it ran, `dvc repro`", "labels", 1, 0, "exit 255; dvc.lock as before"),
+    "mid-run": Line("code edited while it ran, `dvc repro`", "labels", 1, 0, "exit 255; dvc.lock keeps its old entry"),
     "restored": Line("that code restored, `dvc repro`", "labels", 0, 1, ""),
     "killed": Line("kill -9 after the first of two teachers", "teachers", 1, 1, "the second, from its checkpoint"),
 }

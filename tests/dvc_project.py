@@ -20,7 +20,9 @@ STUDY = "studies/tiny"
 FILE = f"{STUDY}/dvc.yaml"
 OURS, RANDOM = f"{CELL}-ours-ipc1-s0", f"{CELL}-random-ipc1-s0"
 STAGES = 13
-"""How many stages DVC runs for the small study."""
+"""How many stages of tasks DVC runs for the small study."""
+DVC_STAGES = STAGES + 1
+"""And with them `code`, which has no task."""
 
 
 def small_study() -> dict[str, Any]:
@@ -40,6 +42,11 @@ class Resolved:
     outs: dict[str, dict[str, Any]]
 
 
+def name_in_dvc(stage: str, ident: str) -> str:
+    """What DVC calls a stage."""
+    return stage if stage in ("code", "report") else f"{stage}@{ident}"
+
+
 def stages_of_dvc() -> dict[str, Any]:
     """The stages of dvc.yaml, as they are written."""
     found: dict[str, Any] = YAML(typ="safe").load((CODE / "dvc.yaml").read_text())["stages"]
@@ -53,7 +60,7 @@ def resolved(study: Mapping[str, Any]) -> dict[tuple[str, str], Resolved]:
         for ident, values in _instances(stage, study):
             body = _filled(stage.get("do", stage), {**study, **values})
             outs = {path: flags for out in body["outs"] for path, flags in _out(out).items()}
-            found[name, ident] = Resolved(body["cmd"], tuple(body["deps"]), tuple(body["params"]), outs)
+            found[name, ident] = Resolved(body["cmd"], tuple(body["deps"]), tuple(body.get("params", ())), outs)
     return found
 
 

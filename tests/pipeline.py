@@ -20,6 +20,7 @@ from robustdd.study import load_study
 from tasks import caching
 from tasks.caching import Outcome
 from tasks.layout import Layout
+from tasks.stages import module_of
 from tasks.units import Unit, key_of
 from tests.studies import tiny_study, write_study
 
@@ -73,7 +74,7 @@ def names(outcomes: Sequence[Outcome]) -> list[str]:
 
 def units(folder: Path, stage: str, ident: str) -> list[Unit]:
     """Every unit of a stage; nothing is run."""
-    module = caching.importlib.import_module(f"tasks.{stage.replace('-', '_')}")
+    module = caching.importlib.import_module(module_of(stage))
     return [unit for wave in module.waves(load_study(folder), ident, Layout(folder.resolve())) for unit in wave]
 
 

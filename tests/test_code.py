@@ -14,6 +14,7 @@ import pytest
 import robustdd
 from tasks import code
 from tasks.code import closure, code_hash
+from tasks.stages import STAGES, module_of
 from tests.pipeline import CODE
 
 TREE = {
@@ -118,10 +119,8 @@ def test_the_hash_is_of_the_syntax_and_of_no_python_version(tree: Path) -> None:
 
 
 def test_every_stage_reaches_the_core_and_nothing_that_only_says_when_it_runs() -> None:
-    from flows.stage import STAGES
-
     for stage in STAGES:
-        found = closure(f"tasks.{stage.replace('-', '_')}")
+        found = closure(module_of(stage))
         assert {"robustdd.errors", "robustdd.exactness"} <= set(found) and not any(
             name.startswith("flows") for name in found
         )

@@ -8,12 +8,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.stage import STAGES
 from robustdd.datasets import ImageSet, Split, digits, read
 from robustdd.errors import CorruptArtifact, UserError
 from robustdd.labels import check_labels
 from robustdd.params import Dataset
 from tasks.code import closure
+from tasks.stages import STAGES, module_of
 
 torch.set_num_threads(1)
 
@@ -138,6 +138,6 @@ def test_other_digits_than_the_known_ones_are_refused(monkeypatch: pytest.Monkey
 
 def test_no_stage_but_that_of_the_images_depends_on_a_reader() -> None:
     for stage in (name for name in STAGES if name != "images"):
-        reached = closure(f"tasks.{stage.replace('-', '_')}")
+        reached = closure(module_of(stage))
         assert not [name for name in reached if name.startswith("robustdd.datasets")], stage
     assert "robustdd.datasets.parquet_files" in closure("tasks.images")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from flows.stage import STAGES
+from tasks.stages import STAGES
 from tests.live_server import ask, flow_runs, live_server, logs, settled
 from tests.pipeline import CODE, Ran, bits, environment, executed, flip, run_all, stages
 from tests.studies import CELL, SGR, tiny_study, write_study

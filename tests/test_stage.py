@@ -17,6 +17,7 @@ from flows import stage
 from robustdd.errors import RobustddError
 from tasks.caching import task_of
 from tasks.layout import Layout
+from tasks.stages import module_of
 from tests.pipeline import CODE, bits, change, names, run, stages
 from tests.studies import CELL, PLAIN, SGR, tiny_study
 
@@ -214,4 +215,4 @@ def test_a_stage_that_is_killed_loses_neither_artifacts_nor_what_is_known_of_the
 def test_stages_in_dvc_yaml_params_and_code_are_the_same(built: Path) -> None:
     assert {name for name, _ in stages(built)} == set(stage.STAGES)
     for name in stage.STAGES:
-        assert (CODE / "tasks" / f"{name.replace('-', '_')}.py").is_file()
+        assert (CODE / f"{module_of(name).replace('.', '/')}.py").is_file()

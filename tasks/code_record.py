@@ -1,0 +1,80 @@
+"""The code of every stage as files that DVC watches: `python -m tasks.code_record`, the DVC stage `code`.
+
+A stage of dvc.yaml depends on its one file and on no module: DVC starts it when a syntax tree that it reaches changed,
+and not for a comment; and a study of 200 stages does not read the same modules 200 times.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from robustdd.disk import write_atomically
+from robustdd.errors import RobustddError, UserError
+from tasks.code import tree_hashes
+from tasks.stages import STAGES, module_of
+
+log = logging.getLogger("robustdd.run")
+
+
+def recorded_in(study: Path, stage: str) -> Path:
+    """The file that holds the code of `stage` in the folder of a study."""
+    return study / "data" / "code" / f"{stage}.json"
+
+
+def code_of(stage: str) -> bytes:
+    """What that file says, as the code is now: the hash of every module that the stage reaches.
+
+    With them the sections of params.yaml, which are in no key but decide how a study is read. Code that cannot be read
+    is told in place of them: the stages that reach it fail, and the others need not.
+    """
+    try:
+        told = tree_hashes(module_of(stage), "robustdd.params")
+    except (SyntaxError, ValueError, OSError) as error:
+        told = {"error": str(error)}
+    return f"{json.dumps(told, indent=1)}\n".encode()
+
+
+def record_code(study: Path, stages: Iterable[str] = STAGES) -> list[str]:
+    """Write the code of every one of `stages` into the folder of a study; returns those whose code is new.
+
+    Raises RobustddError when it cannot be written.
+    """
+    changed = []
+    for stage in stages:
+        path, now = recorded_in(study, stage), code_of(stage)
+        if not path.is_file() or path.read_bytes() != now:
+            write_atomically(path, now)
+            changed.append(stage)
+    return changed
+
+
+def require_recorded(study: Path, stage: str) -> None:
+    """Raise UserError where the code of `stage` is not what DVC will note beside its artifact."""
+    path = recorded_in(study, stage)
+    if not path.is_file() or path.read_bytes() != code_of(stage):
+        raise UserError(
+            f"{path}: is missing or tells of other code than this; run `dvc repro` without --single-item, "
+            f"or where this comes again `python -m tasks.code_record` in {study} before it"
+        )
+
+
+def main() -> int:
+    """Exit code: 0, or 1 when a file cannot be written or the code changed meanwhile: DVC hashes it after this."""
+    logging.basicConfig(format="%(message)s", level=logging.INFO, force=True)
+    try:
+        changed = record_code(Path.cwd())
+        if again := record_code(Path.cwd()):
+            raise RobustddError(f"code: changed while it was read, for {', '.join(again)}; run again")
+    except RobustddError as error:
+        log.error("error: %s", error)
+        return error.exit_code
+    log.info("code: %s", f"new for {', '.join(changed)}" if changed else "as before")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
