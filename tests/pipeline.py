@@ -90,14 +90,14 @@ def keys(folder: Path) -> dict[str, str]:
 
 
 def bits(folder: Path, under: str = "") -> dict[str, str]:
-    """Sha256 of every file that must repeat, by path under data/: all but the run records and the page."""
+    """Sha256 of every file that must repeat, by path under data/: all but the run records, the page and the code's."""
     data = folder / "data"
     files = sorted(path for path in (data / under).rglob("*") if path.is_file())
     names = {str(path.relative_to(data)): path for path in files}
     return {
         name: hashlib.sha256(path.read_bytes()).hexdigest()
         for name, path in names.items()
-        if not name.startswith("runs/") and name != "report.html"
+        if not name.startswith(("runs/", "code/")) and name != "report.html"
     }
 
 

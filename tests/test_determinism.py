@@ -49,9 +49,10 @@ def test_what_varies_stands_in_the_run_record_alone(built: Path, again: Path) ->
     assert "report.html" in {path.name for path in (again / "data").iterdir()}
 
 
-def test_only_the_page_and_the_records_are_left_out(built: Path) -> None:
+def test_only_the_page_the_records_and_the_code_are_left_out(built: Path) -> None:
     data = built / "data"
     everything = {str(path.relative_to(data)) for path in data.rglob("*") if path.is_file()}
     left_out = everything - set(bits(built))
-    assert left_out == {"report.html", *(f"runs/{path.relative_to(data / 'runs')}" for path in data.glob("runs/*/*"))}
+    told = {str(path.relative_to(data)) for pattern in ("runs/*/*", "code/*") for path in data.glob(pattern)}
+    assert left_out == {"report.html", *told}
     assert f"runs/labels/{CELL}.run.json" in left_out
