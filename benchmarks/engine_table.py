@@ -7,6 +7,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 Case = dict[str, Any]
+ORDER = (
+    *("unroll", "loop", "scikit-learn", "tesla", "adjoint", "compiled", "compiled, kept", "compiled, parts of 25"),
+    *("bfloat16", "bfloat16, kept", "torch", "faiss"),
+)
+"""Of columns, the one that the others are compared with first; JSON keeps its keys by the alphabet."""
 SIZE = ("width", "batch", "steps", "rows", "size", "threads", "tf32", "rate")
 
 
@@ -20,12 +25,19 @@ def as_markdown(record: Case) -> str:
         "a ratio is the median over rounds of the first column's time over the variant's: above 1 is faster.",
         "",
     ]
-    cases = [(json.loads(key), found) for key, found in record["cases"].items()]
+    cases = sorted(((json.loads(key), found) for key, found in record["cases"].items()), key=lambda one: _rank(one[0]))
     for part, title in TITLES.items():
         chosen = [(case, found) for case, found in cases if case["part"] in (part, *ALIASES.get(part, ()))]
         if chosen:
             lines += [f"## {title}", "", *ROWS[part](chosen), ""]
     return "\n".join(lines)
+
+
+def _rank(case: Case) -> tuple[float, ...]:
+    """The place of a case among those of its part."""
+    variant = ORDER.index(case["variant"]) if case.get("variant") in ORDER else -1
+    sizes = (case.get(name, 0) for name in ("batch", "rate", "steps"))
+    return variant, case.get("threads", 0), case.get("tf32", False), -case.get("width", 0), *sizes
 
 
 def _told(case: Case) -> str:
@@ -34,7 +46,7 @@ def _told(case: Case) -> str:
 
 def _by_variant(chosen: list[tuple[Case, Case]], cell: Callable[[Case | None], str]) -> Iterator[str]:
     """One line a case and one column a variant; a case that failed says why."""
-    names = list(dict.fromkeys(name for _, found in chosen for name in found.get("variants", {})))
+    names = sorted({name for _, found in chosen for name in found.get("variants", {})}, key=ORDER.index)
     yield f"| | {' | '.join(names)} |"
     yield "|---" * (len(names) + 1) + "|"
     for case, found in chosen:
@@ -97,7 +109,8 @@ def _compiles(chosen: list[tuple[Case, Case]]) -> Iterator[str]:
 
 def _bits(chosen: list[tuple[Case, Case]]) -> Iterator[str]:
     for case, found in chosen:
-        told = ", ".join(f"{name}: {'yes' if same else 'NO'}" for name, same in found.get("variants", {}).items())
+        same = found.get("variants", {})
+        told = ", ".join(f"{name}: {'yes' if same[name] else 'NO'}" for name in sorted(same, key=ORDER.index))
         yield f"- {_told(case)}: {told or found.get('failed')}"
 
 

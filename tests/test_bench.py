@@ -107,6 +107,27 @@ def test_every_case_has_its_place_in_the_table(tmp_path: Path) -> None:
             assert "out of memory" in told
 
 
+def test_the_table_begins_with_what_the_others_are_compared_with() -> None:
+    """Also of a record that was read again: JSON has its keys by the alphabet."""
+    one = {"ratio": 1.0, "seconds": 1.0}
+    found = {part: dict.fromkeys(sorted(names), one) for part, names in COLUMNS.items()}
+    lines = {json.dumps({"part": part}): {"variants": variants} for part, variants in found.items()}
+    record = {"identity": {"device": "d", "torch": "t", "code": "c"}, "commit": "c", "cores": 2, "cases": lines}
+    told = as_markdown(json.loads(json.dumps(record, sort_keys=True)))
+    for names in COLUMNS.values():
+        assert f"| | {' | '.join(names)} |" in told
+    widths = [json.dumps({"part": "memory", "variant": "adjoint", "width": width}) for width in (32, 128, 64)]
+    told = as_markdown({**record, "cases": {key: {"bytes": 1, "points": 1} for key in widths}})
+    assert told.index("width 128") < told.index("width 64") < told.index("width 32")
+
+
+COLUMNS = {
+    "gradient": ["unroll", "tesla", "adjoint", "compiled", "compiled, kept", "bfloat16", "bfloat16, kept"],
+    "teachers": ["loop", "adjoint", "compiled", "bfloat16"],
+    "neighbours": ["scikit-learn", "torch", "faiss"],
+}
+
+
 def test_a_case_runs_on_the_core_alone(tmp_path: Path) -> None:
     """In a process that cannot import what only the pipeline needs."""
     blocked = ["prefect", "dvc", "pydantic", "faiss", "sklearn", "pandas", "ruamel", "torchvision", "scipy"]
