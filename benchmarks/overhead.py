@@ -9,6 +9,7 @@ small files in place of artifacts, written into dvc.lock by `dvc commit`: a no-o
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import resource
@@ -93,11 +94,11 @@ def projects(scratch: Path) -> dict[str, Any]:
 
 
 def large(study: dict[str, Any]) -> dict[str, Any]:
-    """The tiny study with as many rows as make `LARGE` stages of it: one row is a distillation and an evaluation."""
+    """The tiny study with rows, of two stages each, until it has `LARGE` stages or one more."""
     study = deepcopy(study)
     row = next(iter(study["rows"].values()))
     others = len(resolved({**study, "rows": {}}))
-    study["rows"] = {f"row-{index:03d}": {**row, "seed": index} for index in range(-((others - LARGE) // 2))}
+    study["rows"] = {f"row-{index:03d}": {**row, "seed": index} for index in range(math.ceil((LARGE - others) / 2))}
     return study
 
 

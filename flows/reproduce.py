@@ -101,7 +101,7 @@ def reproduce(
     study, layout = load_study(folder), Layout(folder.resolve())
     total = fanout_for(study, "tasks.images", runner, workers, address).workers
     progress = Progress()
-    record_code(layout.study)
+    record_code(layout.study)  # every file that DVC asks for: a study may be without some of the stages
 
     def width(place: Place) -> int:
         try:

@@ -31,7 +31,7 @@ from tasks.layout import Layout
 from tasks.locking import only_writer
 from tasks.stages import STAGES, module_of
 from tasks.stopping import Stop, Stopped
-from tasks.units import Unit, made_as_now, stage_code
+from tasks.units import Unit, made_with_settings_of, stage_code
 from tasks.worker import prepare_torch
 
 log = logging.getLogger("robustdd.run")
@@ -92,11 +92,11 @@ def _noted(waves: Iterator[list[Unit]], units: dict[str, Unit], own: Path) -> It
     for wave in waves:
         units |= {unit.name: unit for unit in wave}
         if RUN_BY_DVC in os.environ:
-            _refuse_what_is_stale(wave, own)
+            _refuse_other_settings(wave, own)
         yield wave
 
 
-def _refuse_what_is_stale(wave: Iterable[Unit], own: Path) -> None:
+def _refuse_other_settings(wave: Iterable[Unit], own: Path) -> None:
     """What DVC records comes from one state of the settings.
 
     A stage does not name what stands in the keys of what it reads: a value that is changed between two stages, and back
@@ -105,7 +105,7 @@ def _refuse_what_is_stale(wave: Iterable[Unit], own: Path) -> None:
     for unit in wave:
         for needed in unit.inputs.values():
             there = needed.folder.joinpath(f"{needed.name}{SUFFIX}").is_file()
-            if needed.folder != own and there and not made_as_now(needed, unit):
+            if needed.folder != own and there and not made_with_settings_of(needed, unit):
                 raise UserError(
                     f"{needed.folder.parent.name} {needed.folder.name} was made with other settings than these: "
                     "run `dvc repro` for what comes before, too; or `python -m flows.stage` for this stage alone"

@@ -45,21 +45,24 @@ def record_code(study: Path, stages: Iterable[str] = STAGES) -> list[str]:
     """
     changed = []
     for stage in stages:
-        path, now = recorded_in(study, stage), code_of(stage)
-        if not path.is_file() or path.read_bytes() != now:
-            write_atomically(path, now)
+        if not _is_recorded(study, stage):
+            write_atomically(recorded_in(study, stage), code_of(stage))
             changed.append(stage)
     return changed
 
 
 def require_recorded(study: Path, stage: str) -> None:
     """Raise UserError where the code of `stage` is not what DVC will note beside its artifact."""
-    path = recorded_in(study, stage)
-    if not path.is_file() or path.read_bytes() != code_of(stage):
+    if not _is_recorded(study, stage):
         raise UserError(
-            f"{path}: is missing or tells of other code than this; run `dvc repro` without --single-item, "
-            f"or where this comes again `python -m tasks.code_record` in {study} before it"
+            f"{recorded_in(study, stage)}: is missing or tells of other code than this; run `dvc repro` without "
+            f"--single-item, or where this comes again `python -m tasks.code_record` in {study} before it"
         )
+
+
+def _is_recorded(study: Path, stage: str) -> bool:
+    path = recorded_in(study, stage)
+    return path.is_file() and path.read_bytes() == code_of(stage)
 
 
 def main() -> int:

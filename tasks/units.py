@@ -102,7 +102,7 @@ def stage_code(module: str) -> str:
     return code_hash(module)
 
 
-def made_as_now(needed: Input, unit: Unit) -> bool:
+def made_with_settings_of(needed: Input, unit: Unit) -> bool:
     """Whether an input of `unit` was made with the settings that the study has for all units."""
     manifest = read_manifest(needed.folder, needed.name)
     shared = STUDY_WIDE & manifest.params.keys() & unit.params.keys()
