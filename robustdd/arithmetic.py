@@ -1,4 +1,5 @@
-"""3x3 convolutions as expressions, for a compiler to fuse around, in float32 or with operands rounded to bfloat16.
+"""3x3 convolutions as expressions, for a compiler to fuse around, in float32 or with operands rounded to bfloat16; and
+the choice of those that `robustdd.winograd` computes.
 
 Images are channels-last [n, h, w, c], with zeros around. Whatever the arithmetic, a result is given as the operands of
 `robustdd.fused` are: in the floating type of the parameters, or in bfloat16, which every other expression widens first.
@@ -12,13 +13,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-Arithmetic = Literal["native", "bfloat16", "rounded"]
-"""`native`: the floating type of what is given. `bfloat16`: operands and results of that type, sums in float32, by the
-processor's own instructions. `rounded`: the same values in float32, for a processor without them; slower than native.
+from robustdd import winograd
+
+Arithmetic = Literal["native", "winograd", "bfloat16", "rounded"]
+"""`native`: the floating type of what is given. `winograd`: the same type, by fewer multiplications where they fit.
+`bfloat16`: operands and results of that type, sums in float32, by the processor's own instructions. `rounded`: the same
+values in float32, for a processor without them; slower than native.
 """
 
 WINDOWED_CHANNELS = 4
-"""Images of so few channels are copied out as windows: one matrix product is then faster than a convolution."""
+"""In bfloat16 images of so few channels are copied out as windows: one matrix product is faster than a convolution."""
 
 
 def arithmetic_of(precision: str, device: torch.device) -> Arithmetic:
@@ -33,7 +37,7 @@ def narrow(values: Tensor, arithmetic: Arithmetic) -> Tensor:
 
     `rounded` works on the bits, since a compiler takes a cast there and back for no operation.
     """
-    if arithmetic == "native":
+    if arithmetic in ("native", "winograd"):
         return values
     if arithmetic == "bfloat16":
         return values.bfloat16()
@@ -43,19 +47,23 @@ def narrow(values: Tensor, arithmetic: Arithmetic) -> Tensor:
 
 def convolve(images: Tensor, kernel: Tensor, arithmetic: Arithmetic) -> Tensor:
     """Images [n, h, w, out] under a kernel [out, in, 3, 3]; both narrow."""
-    if images.shape[3] <= WINDOWED_CHANNELS:
+    if arithmetic == "bfloat16" and images.shape[3] <= WINDOWED_CHANNELS:
         rows = torch.mm(windows(images), kernel.permute(2, 3, 1, 0).reshape(-1, len(kernel)))
-        return _again(rows.view(*images.shape[:3], len(kernel)), arithmetic)
-    found = F.conv2d(images.permute(0, 3, 1, 2), kernel, padding=1)
-    return _again(found.permute(0, 2, 3, 1), arithmetic)
+        return rows.view(*images.shape[:3], len(kernel))
+    if arithmetic == "winograd" and winograd.fits(images.shape[3], len(kernel), images.dtype):
+        return winograd.convolve(images, kernel)
+    found = F.conv2d(images.permute(0, 3, 1, 2), kernel, padding=1).permute(0, 2, 3, 1).contiguous()
+    return narrow(found, arithmetic) if arithmetic == "rounded" else found
 
 
-def kernel_gradient(images: Tensor, gradient: Tensor, wide: torch.dtype) -> Tensor:
+def kernel_gradient(images: Tensor, gradient: Tensor, arithmetic: Arithmetic, wide: torch.dtype) -> Tensor:
     """Gradient [out, in, 3, 3], of type `wide`, of a kernel whose result has the gradient [n, h, w, out]; narrow."""
     channels, out = images.shape[3], gradient.shape[3]
-    if channels <= WINDOWED_CHANNELS:
+    if arithmetic == "bfloat16" and channels <= WINDOWED_CHANNELS:
         matrix = torch.mm(windows(images).t(), gradient.reshape(-1, out))
         return matrix.to(wide).view(3, 3, channels, out).permute(3, 2, 0, 1)
+    if arithmetic == "winograd" and winograd.fits(channels, out, images.dtype):
+        return winograd.kernel_gradient(images, gradient)
     above, below = gradient.permute(0, 3, 1, 2), images.permute(0, 3, 1, 2)
     like = images.new_empty(out, channels, 3, 3)
     ones, mask = [1, 1], [False, True, False]
@@ -99,7 +107,3 @@ def windows(images: Tensor) -> Tensor:
     padded = F.pad(images, (0, 0, 1, 1, 1, 1))
     parts = [padded[:, row : row + height, column : column + width] for row in range(3) for column in range(3)]
     return torch.stack(parts, 3).view(count * height * width, 9 * channels)
-
-
-def _again(result: Tensor, arithmetic: Arithmetic) -> Tensor:
-    return narrow(result, arithmetic) if arithmetic == "rounded" else result

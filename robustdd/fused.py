@@ -52,7 +52,7 @@ def loss_gradient(
     found = []
     for layer in layers:
         scale, shift = layer.gradients.scale, layer.gradients.shift
-        kernel = kernel_gradient(layer.images, block.whole(layer.gradients.planes), means.wide)
+        kernel = kernel_gradient(layer.images, block.whole(layer.gradients.planes), means.arithmetic, means.wide)
         found += [kernel, torch.zeros_like(scale), scale, shift]
     loss = -((targets * log_probability).sum(1) * weights).mean()
     kept = Kept(features, layers[0].gradients.above, tuple(layers[1:]))
@@ -131,9 +131,9 @@ def _tangent(
     for index in reversed(range(len(layers))):
         (images, values, gradients), (operand, along) = layers[index], way[index]
         planes, scale, shift = block.backward_tangent(above, values, along, gradients, means)
-        kernel = kernel_gradient(images, block.whole(planes), means.wide)
+        kernel = kernel_gradient(images, block.whole(planes), means.arithmetic, means.wide)
         if operand is not None:
-            kernel += kernel_gradient(operand, block.whole(gradients.planes), means.wide)
+            kernel += kernel_gradient(operand, block.whole(gradients.planes), means.arithmetic, means.wide)
             above = _below([planes, gradients.planes], [pieces[4 * index], moved[4 * index]], means)
         found += [shift, scale, torch.zeros_like(scale), kernel]
     kernel, kernel_tangent = (narrow(one[0], means.arithmetic) for one in (pieces, moved))

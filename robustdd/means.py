@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from robustdd.arithmetic import arithmetic_of
+from robustdd import winograd
+from robustdd.arithmetic import Arithmetic, arithmetic_of
 from robustdd.compiling import can_compile, compiled_loops
 from robustdd.fused_block import Loops, Means
 from robustdd.params import Engine
 
 
 def means_of(engine: Engine, like: Tensor) -> Means:
-    """Means for tensors like this one: loops compiled on a CPU, whole steps on a GPU, neither without a compiler."""
+    """Means for tensors like this one, compiled unless there is no compiler: on a CPU loops, and convolutions by fewer
+    multiplications; on a GPU whole steps."""
     device = like.device
     compiled = engine.compile == "on" and can_compile(device.type)
-    loops = compiled_loops() if compiled and device.type == "cpu" else Loops()
-    return Means(loops, arithmetic_of(engine.precision, device), like.dtype, compiled and device.type != "cpu")
+    arithmetic = arithmetic_of(engine.precision, device)
+    if not compiled or device.type != "cpu":
+        return Means(Loops(), arithmetic, like.dtype, compiled)
+    quick: Arithmetic = "winograd" if arithmetic == "native" and winograd.available(like.dtype) else arithmetic
+    return Means(compiled_loops(), quick, like.dtype)

@@ -1,4 +1,7 @@
-"""Which code an artifact comes from: the project modules that a task reaches, without their comments."""
+"""Which code an artifact comes from: the project modules that a task reaches, without their comments.
+
+A C++ file beside a module of its name is a part of it, and counts as it is, comments and all.
+"""
 
 from __future__ import annotations
 
@@ -38,6 +41,9 @@ whose values stand in the keys themselves; and `robustdd/__init__`, a table of l
 IN_ALL_KEYS = ("robustdd.exactness",)
 """Modules that decide what is in an artifact and that no task imports."""
 
+COMPILED = ".cpp"
+"""Ending of what a module hands to a compiler."""
+
 _PARSING = Lock()
 """Two threads in `ast.parse` at once can raise SystemError in Python 3.11 (recursion depth mismatch)."""
 
@@ -66,6 +72,8 @@ def closure(name: str) -> dict[str, Path]:
         if module in found or module in NOT_IN_KEYS or path is None:
             continue
         found[module] = path
+        if (beside := path.with_suffix(COMPILED)).is_file():
+            found[f"{module}{COMPILED}"] = beside
         waiting += _imported(*_stamped(path))
     return dict(sorted(found.items()))
 
@@ -119,6 +127,8 @@ def _imported(path: Path, _mtime: int, _size: int) -> tuple[str, ...]:
 
 @cache
 def _tree_hash(path: Path, _mtime: int, _size: int) -> str:
+    if path.suffix == COMPILED:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
     tree = _parse(path)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):

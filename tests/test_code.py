@@ -54,6 +54,16 @@ def test_the_closure_follows_imports_inside_functions_and_the_packages_above(tre
     assert found["robustdd.near"] == tree / "robustdd/near/__init__.py"
 
 
+def test_what_a_module_hands_to_a_compiler_belongs_to_it(tree: Path) -> None:
+    without = code_hash("tasks.stage")
+    beside = tree / "robustdd/near/deep.cpp"
+    beside.write_text("int a;\n")
+    assert closure("tasks.stage")["robustdd.near.deep.cpp"] == beside
+    first = code_hash("tasks.stage")
+    beside.write_text("int ab;\n")
+    assert len({without, first, code_hash("tasks.stage")}) == 3
+
+
 def test_a_module_of_names_imported_from_a_package_belongs_to_the_closure(tree: Path) -> None:
     edit(tree, "tasks/stage.py", "import robustdd.near\n", "from robustdd import aside\n")
     assert list(closure("tasks.stage")) == ["robustdd.aside", "tasks.stage"]

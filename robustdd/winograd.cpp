@@ -1,0 +1,229 @@
+// 3x3 convolutions with zeros around, of channels-last images, by Winograd's minimal filtering F(4x4, 3x3).
+//
+// Sixteen pixels of a result cost 36 products a pair of channels in place of 144. Images are cut into tiles of 4x4
+// pixels; a tile with what surrounds it, 6x6, becomes 36 values a channel, as a kernel does, and the same one of the 36
+// of all tiles is a matrix that the kernel's multiplies. A block of tiles goes all the way while it lies in the cache.
+// Source: Lavin and Gray 2016, "Fast Algorithms for Convolutional Neural Networks", section 4.3.
+//
+// REAL is float or double. Channels of images are a multiple of 16, those of results of 32. Everything is contiguous.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include <omp.h>
+
+namespace {
+
+using real = REAL;
+
+// Of a matrix product, `rows` x 2 vectors stay in registers: as many as leave room for their operands.
+#if defined(__AVX512F__)
+constexpr long bytes = 64, rows = 8;
+#else
+constexpr long bytes = 32, rows = 4;
+#endif
+constexpr long lanes = bytes / sizeof(real), columns = 2 * lanes;
+constexpr long points = 36, side = 6, inner = 4;
+
+typedef real vec __attribute__((vector_size(bytes), aligned(sizeof(real)), may_alias));
+
+inline vec load(const real* from) { return *reinterpret_cast<const vec*>(from); }
+inline void store(real* to, vec value) { *reinterpret_cast<vec*>(to) = value; }
+
+// c [rows, columns] of rows `n` apart becomes, or gains, a b: element (i, p) of a is a[i * a_row + p * a_step].
+inline void corner(const real* a, long a_row, long a_step, const real* b, real* c, long n, long depth, bool gains) {
+  vec sum[rows][2];
+#pragma GCC unroll 8
+  for (long i = 0; i < rows; ++i) {
+    sum[i][0] = gains ? load(c + i * n) : vec{};
+    sum[i][1] = gains ? load(c + i * n + lanes) : vec{};
+  }
+  for (long p = 0; p < depth; ++p) {
+    const vec left = load(b + p * n), right = load(b + p * n + lanes);
+#pragma GCC unroll 8
+    for (long i = 0; i < rows; ++i) {
+      const real factor = a[i * a_row + p * a_step];
+      sum[i][0] += factor * left;
+      sum[i][1] += factor * right;
+    }
+  }
+#pragma GCC unroll 8
+  for (long i = 0; i < rows; ++i) {
+    store(c + i * n, sum[i][0]);
+    store(c + i * n + lanes, sum[i][1]);
+  }
+}
+
+// c [m, n] becomes, or gains, a [m, depth] b [depth, n]; m a multiple of `rows`, n of `columns`.
+void product(long m, long n, long depth, const real* a, long a_row, long a_step, const real* b, real* c, bool gains) {
+  for (long j = 0; j < n; j += columns)
+    for (long i = 0; i < m; i += rows) corner(a + i * a_row, a_row, a_step, b + j, c + i * n + j, n, depth, gains);
+}
+
+// The three transforms of one row or column: of a tile of images, of the 36 values of a result, and the latter's
+// transpose. Values lie `from` apart and are left `to` apart.
+inline void of_images(const vec* d, long from, vec* found, long to) {
+  const vec d1 = d[from], d2 = d[2 * from], d3 = d[3 * from], d4 = d[4 * from];
+  const vec even = d4 - 4 * d2, odd = d3 - 4 * d1, near = d4 - d2, far = 2 * (d3 - d1);
+  found[0] = 4 * d[0] - 5 * d2 + d4;
+  found[to] = even + odd;
+  found[2 * to] = even - odd;
+  found[3 * to] = near + far;
+  found[4 * to] = near - far;
+  found[5 * to] = 4 * d1 - 5 * d3 + d[5 * from];
+}
+
+inline void of_products(const vec* m, long from, vec* found, long to) {
+  const vec m1 = m[from], m2 = m[2 * from], m3 = m[3 * from], m4 = m[4 * from];
+  const vec sum = m1 + m2, difference = m1 - m2, far_sum = m3 + m4, far_difference = m3 - m4;
+  found[0] = m[0] + sum + far_sum;
+  found[to] = difference + 2 * far_difference;
+  found[2 * to] = sum + 4 * far_sum;
+  found[3 * to] = difference + 8 * far_difference + m[5 * from];
+}
+
+inline void of_gradients(const vec* y, long from, vec* found, long to) {
+  const vec y1 = y[from], y2 = y[2 * from], y3 = y[3 * from];
+  const vec even = y[0] + y2, odd = y1 + y3, far_even = y[0] + 4 * y2, far_odd = 2 * y1 + 8 * y3;
+  found[0] = y[0];
+  found[to] = even + odd;
+  found[2 * to] = even - odd;
+  found[3 * to] = far_even + far_odd;
+  found[4 * to] = far_even - far_odd;
+  found[5 * to] = y3;
+}
+
+// Images cut into tiles, and how many of these make a block: the 36 values of all its tiles stay in a processor's cache.
+struct Grid {
+  long height, width, down, across, tiles, block;
+
+  Grid(long count, long h, long w, long in, long out) : height(h), width(w), down((h + 3) / 4), across((w + 3) / 4) {
+    tiles = count * down * across;
+    block = std::clamp(32768 / static_cast<long>(sizeof(real)) / (in + out), 2L, 8L) * 8;
+  }
+
+  // Where in `images` the pixel (row, column) of a tile begins; `outside` where there is none.
+  template <typename value>
+  value* at(value* images, long channels, long tile, long row, long column, value* outside) const {
+    const long image = tile / across / down;
+    const long i = tile / across % down * 4 + row, j = tile % across * 4 + column;
+    if (i < 0 || j < 0 || i >= height || j >= width) return outside;
+    return images + ((image * height + i) * width + j) * channels;
+  }
+};
+
+// A tile of `size` x `size` pixels into its 36 values, each in a matrix of its own [block, channels] of `found`.
+template <long size, long before, void (*transform)(const vec*, long, vec*, long)>
+void spread(const Grid& grid, const real* images, long channels, long first, long count, const real* zeros, real* found) {
+  for (long t = 0; t < count; ++t) {
+    const real* pixels[size * size];
+    for (long k = 0; k < size * size; ++k)
+      pixels[k] = grid.at(images, channels, first + t, k / size - before, k % size - before, zeros);
+    for (long c = 0; c < channels; c += lanes) {
+      vec given[size * size], half[side * size], whole[side];
+#pragma GCC unroll 36
+      for (long k = 0; k < size * size; ++k) given[k] = load(pixels[k] + c);
+#pragma GCC unroll 6
+      for (long j = 0; j < size; ++j) transform(given + j, size, half + j, size);
+#pragma GCC unroll 6
+      for (long i = 0; i < side; ++i) {
+        transform(half + i * size, 1, whole, 1);
+#pragma GCC unroll 6
+        for (long j = 0; j < side; ++j) store(found + ((side * i + j) * grid.block + t) * channels + c, whole[j]);
+      }
+    }
+  }
+}
+
+// Pixels of the results from their 36 values.
+void gather(const Grid& grid, const real* values, long channels, long first, long count, real* spare, real* planes) {
+  for (long t = 0; t < count; ++t) {
+    real* pixels[inner * inner];
+    for (long k = 0; k < inner * inner; ++k)
+      pixels[k] = grid.at(planes, channels, first + t, k / inner, k % inner, spare);
+    for (long c = 0; c < channels; c += lanes) {
+      vec given[points], half[inner * side], whole[inner];
+#pragma GCC unroll 36
+      for (long k = 0; k < points; ++k) given[k] = load(values + (k * grid.block + t) * channels + c);
+#pragma GCC unroll 6
+      for (long j = 0; j < side; ++j) of_products(given + j, side, half + j, side);
+#pragma GCC unroll 4
+      for (long i = 0; i < inner; ++i) {
+        of_products(half + i * side, 1, whole, 1);
+#pragma GCC unroll 4
+        for (long j = 0; j < inner; ++j) store(pixels[inner * i + j] + c, whole[j]);
+      }
+    }
+  }
+}
+
+// Memory of a thread, kept from call to call, on the border of a cache line, all zeros when it is made.
+class Room {
+ public:
+  real* of(long size) {
+    if (static_cast<long>(kept_.size()) < size + bytes) kept_.assign(size + bytes, real(0));
+    return reinterpret_cast<real*>((reinterpret_cast<std::uintptr_t>(kept_.data()) + bytes - 1) / bytes * bytes);
+  }
+
+ private:
+  std::vector<real> kept_;
+};
+
+thread_local Room left_room, right_room, zeros_room, spare_room;
+
+}  // namespace
+
+// planes [n, h, w, out] of images [n, h, w, in] and kernels [36, in, out].
+extern "C" void convolve(const real* images, const real* kernels, real* planes, long n, long h, long w, long in,
+                         long out, long threads) {
+  const Grid grid(n, h, w, in, out);
+  const long block = grid.block;
+#pragma omp parallel num_threads(threads)
+  {
+    real *left = left_room.of(points * block * in), *right = right_room.of(points * block * out);
+    const real* zeros = zeros_room.of(in);
+    real* spare = spare_room.of(out);
+#pragma omp for schedule(static)
+    for (long first = 0; first < grid.tiles; first += block) {
+      const long count = std::min(block, grid.tiles - first), padded = (count + rows - 1) / rows * rows;
+      spread<side, 1, of_images>(grid, images, in, first, count, zeros, left);
+      for (long k = 0; k < points; ++k)
+        product(padded, out, in, left + k * block * in, in, 1, kernels + k * in * out, right + k * block * out, false);
+      gather(grid, right, out, first, count, spare, planes);
+    }
+  }
+}
+
+// Gradient `found` [36, in, out] in the kernels, of that in planes. Every thread sums its own share, all but the first
+// in `partial` [threads - 1, 36, in, out]; the shares are added in their order.
+extern "C" void kernel_gradient(const real* images, const real* planes, real* found, real* partial, long n, long h,
+                                long w, long in, long out, long threads) {
+  const Grid grid(n, h, w, in, out);
+  const long block = grid.block;
+  const long size = points * in * out;
+#pragma omp parallel num_threads(threads)
+  {
+    real *left = left_room.of(points * block * in), *right = right_room.of(points * block * out);
+    const real* zeros = zeros_room.of(std::max(in, out));
+    const long thread = omp_get_thread_num();
+    real* own = thread ? partial + (thread - 1) * size : found;
+    bool begun = false;
+#pragma omp for schedule(static)
+    for (long first = 0; first < grid.tiles; first += block) {
+      const long count = std::min(block, grid.tiles - first);
+      spread<side, 1, of_images>(grid, images, in, first, count, zeros, left);
+      spread<inner, 0, of_gradients>(grid, planes, out, first, count, zeros, right);
+      for (long k = 0; k < points; ++k)
+        product(in, out, count, left + k * block * in, 1, in, right + k * block * out, own + k * in * out, begun);
+      begun = true;
+    }
+    if (!begun) std::fill(own, own + size, real(0));
+#pragma omp barrier
+    const long shares = omp_get_num_threads() - 1;
+#pragma omp for schedule(static)
+    for (long i = 0; i < size; ++i)
+      for (long share = 0; share < shares; ++share) found[i] += partial[share * size + i];
+  }
+}
