@@ -84,7 +84,7 @@ def working(variants: Mapping[str, Callable[[], Any]]) -> tuple[dict[str, Any], 
 
 
 def least_flops(network: ConvNet, batch: int, steps: int) -> float:
-    """Operations that any exact gradient needs: nine passes over the convolutions, six over the first one."""
+    """Operations that any exact gradient needs of plain convolutions: nine passes over them, six over the first one."""
     total, channels, side = 0.0, 3, 32
     for index in range(network.depth):
         total += (9 if index else 6) * 18 * channels * network.width * side * side * batch * steps

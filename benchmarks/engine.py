@@ -127,9 +127,13 @@ def compile_times(device: str, width: int, batch: int) -> Case:
 def identity(device: str) -> dict[str, str]:
     """What a kept measurement must share with this run."""
     code = hashlib.sha256()
-    for path in sorted([*(ROOT / "robustdd").glob("*.py"), *(ROOT / "benchmarks").glob("*.py")]):
+    files = [*(ROOT / "robustdd").glob("*.py"), *(ROOT / "robustdd").glob("*.cpp"), *(ROOT / "benchmarks").glob("*.py")]
+    for path in sorted(files):
         code.update(path.read_bytes())
-    return {"device": device_model(torch.device(device)), "torch": torch.__version__, "code": code.hexdigest()[:12]}
+    model = device_model(torch.device(device))
+    if device == "cpu":  # virtual machines name processors of several generations alike
+        model += f" {torch.backends.cpu.get_cpu_capability()}"
+    return {"device": model, "torch": torch.__version__, "code": code.hexdigest()[:12]}
 
 
 def main(arguments: list[str] | None = None) -> int:
