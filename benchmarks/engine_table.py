@@ -22,8 +22,8 @@ def as_markdown(record: Case) -> str:
         f"# Engine on {known['device']}",
         "",
         f"torch {known['torch']}, {record['cores']} cores, commit {record['commit']}. Medians of interleaved rounds;",
-        "a ratio is the median over rounds of the first column's time over the variant's: above 1 is faster. A share",
-        "of the peak, of a large float32 matrix product, counts what plain convolutions need, be it done or spared.",
+        "a ratio is the median over rounds of the first column's time over the variant's: above 1 is faster. Shares",
+        "of the peak, of a large float32 matrix product, count the operations of plain convolutions, done or not.",
         "",
     ]
     cases = sorted(((json.loads(key), found) for key, found in record["cases"].items()), key=lambda one: _rank(one[0]))

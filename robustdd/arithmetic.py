@@ -22,7 +22,8 @@ values in float32, for a processor without them; slower than native.
 """
 
 WINDOWED_CHANNELS = 4
-"""In bfloat16 images of so few channels are copied out as windows: one matrix product is faster than a convolution."""
+"""Images of so few channels are copied out as windows, but for float32 on a CPU: one matrix product is faster there
+than a convolution."""
 
 
 def arithmetic_of(precision: str, device: torch.device) -> Arithmetic:
@@ -47,7 +48,7 @@ def narrow(values: Tensor, arithmetic: Arithmetic) -> Tensor:
 
 def convolve(images: Tensor, kernel: Tensor, arithmetic: Arithmetic) -> Tensor:
     """Images [n, h, w, out] under a kernel [out, in, 3, 3]; both narrow."""
-    if arithmetic == "bfloat16" and images.shape[3] <= WINDOWED_CHANNELS:
+    if _windowed(images, arithmetic):
         rows = torch.mm(windows(images), kernel.permute(2, 3, 1, 0).reshape(-1, len(kernel)))
         return rows.view(*images.shape[:3], len(kernel))
     if arithmetic == "winograd" and winograd.fits(images.shape[3], len(kernel), images.dtype):
@@ -59,7 +60,7 @@ def convolve(images: Tensor, kernel: Tensor, arithmetic: Arithmetic) -> Tensor:
 def kernel_gradient(images: Tensor, gradient: Tensor, arithmetic: Arithmetic, wide: torch.dtype) -> Tensor:
     """Gradient [out, in, 3, 3], of type `wide`, of a kernel whose result has the gradient [n, h, w, out]; narrow."""
     channels, out = images.shape[3], gradient.shape[3]
-    if arithmetic == "bfloat16" and channels <= WINDOWED_CHANNELS:
+    if _windowed(images, arithmetic):
         matrix = torch.mm(windows(images).t(), gradient.reshape(-1, out))
         return matrix.to(wide).view(3, 3, channels, out).permute(3, 2, 0, 1)
     if arithmetic == "winograd" and winograd.fits(channels, out, images.dtype):
@@ -107,3 +108,8 @@ def windows(images: Tensor) -> Tensor:
     padded = F.pad(images, (0, 0, 1, 1, 1, 1))
     parts = [padded[:, row : row + height, column : column + width] for row in range(3) for column in range(3)]
     return torch.stack(parts, 3).view(count * height * width, 9 * channels)
+
+
+def _windowed(images: Tensor, arithmetic: Arithmetic) -> bool:
+    slow = arithmetic == "bfloat16" or images.device.type != "cpu"
+    return slow and images.shape[3] <= WINDOWED_CHANNELS

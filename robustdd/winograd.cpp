@@ -2,7 +2,7 @@
 //
 // Sixteen pixels of a result cost 36 products a pair of channels in place of 144. Images are cut into tiles of 4x4
 // pixels; a tile with what surrounds it, 6x6, becomes 36 values a channel, as a kernel does, and the same one of the 36
-// of all tiles is a matrix that the kernel's multiplies. A block of tiles goes all the way while it lies in the cache.
+// of all tiles is a matrix that the kernel's multiplies. A block of tiles goes all the way before the next one is begun.
 // Source: Lavin and Gray 2016, "Fast Algorithms for Convolutional Neural Networks", section 4.3.
 //
 // REAL is float or double. Channels of images are a multiple of 16, those of results of 32. Everything is contiguous.
@@ -18,7 +18,7 @@ namespace {
 
 using real = REAL;
 
-// Of a matrix product, `rows` x 2 vectors stay in registers: as many as leave room for their operands.
+// Of a matrix product, `rows` x 2 vectors stay in registers; `rows` divides the channels of images.
 #if defined(__AVX512F__)
 constexpr long bytes = 64, rows = 8;
 #else
@@ -26,6 +26,7 @@ constexpr long bytes = 32, rows = 4;
 #endif
 constexpr long lanes = bytes / sizeof(real), columns = 2 * lanes;
 constexpr long points = 36, side = 6, inner = 4;
+constexpr long block = 32;  // tiles; 16 to 128 are equally fast
 
 typedef real vec __attribute__((vector_size(bytes), aligned(sizeof(real)), may_alias));
 
@@ -95,14 +96,15 @@ inline void of_gradients(const vec* y, long from, vec* found, long to) {
   found[5 * to] = y3;
 }
 
-// Images cut into tiles, and how many of these make a block: the 36 values of all its tiles stay in a processor's cache.
+// Images cut into tiles.
 struct Grid {
-  long height, width, down, across, tiles, block;
+  long height, width, down, across, tiles;
 
-  Grid(long count, long h, long w, long in, long out) : height(h), width(w), down((h + 3) / 4), across((w + 3) / 4) {
+  Grid(long count, long h, long w) : height(h), width(w), down((h + 3) / 4), across((w + 3) / 4) {
     tiles = count * down * across;
-    block = std::clamp(32768 / static_cast<long>(sizeof(real)) / (in + out), 2L, 8L) * 8;
   }
+
+  long blocks() const { return (tiles + block - 1) / block; }
 
   // Where in `images` the pixel (row, column) of a tile begins; `outside` where there is none.
   template <typename value>
@@ -131,7 +133,7 @@ void spread(const Grid& grid, const real* images, long channels, long first, lon
       for (long i = 0; i < side; ++i) {
         transform(half + i * size, 1, whole, 1);
 #pragma GCC unroll 6
-        for (long j = 0; j < side; ++j) store(found + ((side * i + j) * grid.block + t) * channels + c, whole[j]);
+        for (long j = 0; j < side; ++j) store(found + ((side * i + j) * block + t) * channels + c, whole[j]);
       }
     }
   }
@@ -146,7 +148,7 @@ void gather(const Grid& grid, const real* values, long channels, long first, lon
     for (long c = 0; c < channels; c += lanes) {
       vec given[points], half[inner * side], whole[inner];
 #pragma GCC unroll 36
-      for (long k = 0; k < points; ++k) given[k] = load(values + (k * grid.block + t) * channels + c);
+      for (long k = 0; k < points; ++k) given[k] = load(values + (k * block + t) * channels + c);
 #pragma GCC unroll 6
       for (long j = 0; j < side; ++j) of_products(given + j, side, half + j, side);
 #pragma GCC unroll 4
@@ -175,11 +177,15 @@ thread_local Room left_room, right_room, zeros_room, spare_room;
 
 }  // namespace
 
+// How many threads can have a share of the work.
+extern "C" long shares(long n, long h, long w, long threads) {
+  return std::clamp(Grid(n, h, w).blocks(), 1L, threads);
+}
+
 // planes [n, h, w, out] of images [n, h, w, in] and kernels [36, in, out].
 extern "C" void convolve(const real* images, const real* kernels, real* planes, long n, long h, long w, long in,
                          long out, long threads) {
-  const Grid grid(n, h, w, in, out);
-  const long block = grid.block;
+  const Grid grid(n, h, w);
 #pragma omp parallel num_threads(threads)
   {
     real *left = left_room.of(points * block * in), *right = right_room.of(points * block * out);
@@ -200,8 +206,7 @@ extern "C" void convolve(const real* images, const real* kernels, real* planes, 
 // in `partial` [threads - 1, 36, in, out]; the shares are added in their order.
 extern "C" void kernel_gradient(const real* images, const real* planes, real* found, real* partial, long n, long h,
                                 long w, long in, long out, long threads) {
-  const Grid grid(n, h, w, in, out);
-  const long block = grid.block;
+  const Grid grid(n, h, w);
   const long size = points * in * out;
 #pragma omp parallel num_threads(threads)
   {

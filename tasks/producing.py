@@ -18,6 +18,7 @@ from robustdd.commit import commit
 from robustdd.compiling import can_compile
 from robustdd.devices import device_model, resolve
 from robustdd.errors import RobustddError
+from robustdd.means import means_of
 from tasks.gpu import gauged
 from tasks.made import leave
 from tasks.reporting import Reporter, WatchedCheckpoints, Watcher, unwatched
@@ -89,9 +90,11 @@ def _facts(unit: Unit) -> dict[str, Any]:
     device = resolve(unit.params.get("device", "cpu"))
     versions = {name: _version(name) for name in VERSIONS}
     engine = unit.params.get("engine")
-    compiled: dict[str, Any] = {"compiled": can_compile(device.type)} if engine and engine.compile == "on" else {}
+    means: dict[str, Any] = {"arithmetic": means_of(engine, torch.empty(0, device=device)).arithmetic} if engine else {}
+    if engine and engine.compile == "on":
+        means["compiled"] = can_compile(device.type)
     return {
-        **compiled,
+        **means,
         "commit": commit(),
         "device": device_model(device),
         "threads": torch.get_num_threads(),

@@ -59,7 +59,7 @@ def keep_what_is_compiled(root: Path = ROOT) -> None:
     """Have torch.compile keep its work in the checkout, for every later process, unless the user named a place.
 
     By itself it writes to the folder for temporary files, which a restart empties. Where the code may only be read, it
-    does so here too. What is kept can change no result: torch looks it up by the code and the compiler it came from.
+    does so here too. What is kept can change no result: torch looks it up by the code and the command it came from.
     """
     if os.access(root, os.W_OK):
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(root / ".robustdd" / "compiled"))

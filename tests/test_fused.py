@@ -93,6 +93,7 @@ def student_network() -> ConvNet:
 def test_compiled_steps_are_exact_too_for_all_sizes_at_once_and_repeat_to_the_bit():
     engine = replace(KEEP, compile="on")
     assert compiling.can_compile("cpu")
+    torch._dynamo.reset()  # other tests compile the same loops for other types
     for network, count in ((replace(SMALL, image_size=(16, 8)), 3), (SMALL, 5)):
         at = inputs(network, 11, count)
         assert worst(network, engine, at) < 1e-10
@@ -169,7 +170,23 @@ def test_bfloat16_and_its_rounding_agree(monkeypatch):
 
 
 def test_images_of_few_channels_go_another_way_to_the_same_numbers(monkeypatch):
-    monkeypatch.setattr(arithmetic, "WINDOWED_CHANNELS", 0)
+    stream = generator("few channels")
+    images, kernel, gradient = (
+        torch.randn(shape, generator=stream).bfloat16() for shape in ((3, 8, 6, 2), (5, 2, 3, 3), (3, 8, 6, 5))
+    )
+    found = []
+    for channels in (4, 0):
+        monkeypatch.setattr(arithmetic, "WINDOWED_CHANNELS", channels)
+        planes = arithmetic.convolve(images, kernel, "bfloat16")
+        found.append((planes.float(), arithmetic.kernel_gradient(images, gradient, "bfloat16", torch.float32)))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize("channels", [4, 0])
+def test_windows_are_the_convolution(channels, monkeypatch):
+    monkeypatch.setattr(arithmetic, "WINDOWED_CHANNELS", channels)
+    monkeypatch.setattr(arithmetic, "_windowed", lambda images, _: images.shape[3] <= arithmetic.WINDOWED_CHANNELS)
     assert worst(SMALL, KEEP, inputs(SMALL, 7)) < 1e-10
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch._inductor.exc import CppCompileError
 from torch.nn import functional as F
 
 from robustdd import arithmetic, winograd
@@ -25,7 +27,7 @@ from tests.test_tangent import error, inputs
 COMPILED = replace(PLAIN, compile="on")
 
 needs_processor = pytest.mark.skipif(
-    torch.backends.cpu.get_cpu_capability() not in winograd.PROCESSORS, reason="written for AVX2 and AVX-512"
+    torch.backends.cpu.get_cpu_capability() not in winograd._MARCH, reason="written for AVX2 and AVX-512"
 )
 
 
@@ -70,6 +72,31 @@ def test_float64_is_the_plain_convolution(seed, count, size, channels, out):
 
 
 @needs_processor
+@pytest.mark.parametrize("number", [2, 3, 5])
+@pytest.mark.parametrize("count", [1, 9, 17, 40])
+def test_threads_have_shares_of_few_tiles_too(number, count, threads):
+    threads(number)
+    images, kernel, gradient = drawn(8, count, (8, 8), 16, 32)
+    planes, found = plain(images, kernel, gradient)
+    torch.testing.assert_close(winograd.convolve(images, kernel), planes, rtol=0, atol=1e-10)
+    torch.testing.assert_close(winograd.kernel_gradient(images, gradient), found, rtol=0, atol=1e-10)
+
+
+@needs_processor
+def test_calls_at_once_do_not_disturb_each_other():
+    cases = [drawn(seed, 3 + seed, (9, 6 + seed), 16 * (1 + seed % 3), 32 * (1 + seed % 2)) for seed in range(6)]
+
+    def work(case):
+        return winograd.convolve(*case[:2]), winograd.kernel_gradient(case[0], case[2])
+
+    alone = [work(case) for case in cases]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(5):
+            for found, expected in zip(pool.map(work, cases), alone, strict=True):
+                assert all(torch.equal(*pair) for pair in zip(found, expected, strict=True))
+
+
+@needs_processor
 @pytest.mark.parametrize(("count", "side", "width"), [(50, 16, 128), (100, 8, 64), (256, 16, 32)])
 def test_float32_is_near_and_repeats_to_the_bit_with_one_thread_and_two(count, side, width, threads):
     given = [value.float() for value in drawn(1, count, (side, side), width, width)]
@@ -79,7 +106,7 @@ def test_float32_is_near_and_repeats_to_the_bit_with_one_thread_and_two(count, s
         first, again = ((winograd.convolve(*given[:2]), winograd.kernel_gradient(given[0], given[2])) for _ in range(2))
         for one, other, exact in zip(first, again, expected, strict=True):
             assert torch.equal(one, other)
-            assert one.dtype == torch.float32 and (one - exact).norm() < 2e-5 * exact.norm()
+            assert one.dtype == torch.float32 and (one - exact).norm() < 1.5e-5 * exact.norm()
     threads(1)
     assert torch.equal(winograd.convolve(*given[:2]), first[0])
 
@@ -90,6 +117,19 @@ def test_tensors_that_are_views_are_taken_as_they_read():
     planes, found = plain(images[..., ::2], kernel[:, ::2], gradient)
     torch.testing.assert_close(winograd.convolve(images[..., ::2], kernel[:, ::2]), planes, rtol=0, atol=1e-10)
     torch.testing.assert_close(winograd.kernel_gradient(images[..., ::2], gradient), found, rtol=0, atol=1e-10)
+
+
+@needs_processor
+def test_what_does_not_belong_together_is_refused():
+    images, kernel, gradient = drawn(9, 2, (4, 4), 16, 32)
+    for call in (
+        lambda: winograd.convolve(images, kernel[:, :8]),
+        lambda: winograd.convolve(images, kernel.float()),
+        lambda: winograd.kernel_gradient(images[1:], gradient),
+        lambda: winograd.kernel_gradient(images, gradient.float()),
+    ):
+        with pytest.raises((ValueError, RuntimeError)):
+            call()
 
 
 @needs_processor
@@ -140,7 +180,7 @@ def test_other_sizes_types_and_processors_have_the_librarys_convolution(monkeypa
 
 def test_where_the_file_does_not_compile_one_line_says_so_and_torch_convolves(monkeypatch, caplog):
     def refuse(dtype):
-        raise RuntimeError("no omp.h\nand more")
+        raise CppCompileError(["g++", "x.cpp"], "In file included\nx.cpp:9: fatal error: no omp.h\nand more")
 
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
     monkeypatch.setattr(winograd, "_library", refuse)
@@ -153,6 +193,6 @@ def test_where_the_file_does_not_compile_one_line_says_so_and_torch_convolves(mo
             found = FusedStudent(network, COMPILED).sweep(*at)
     finally:
         winograd.available.cache_clear()
-    assert [record.getMessage().count("(no omp.h)") for record in caplog.records] == [1]
+    assert [record.getMessage().count("(x.cpp:9: fatal error: no omp.h)") for record in caplog.records] == [1]
     expected = AutogradStudent(network).sweep(*at)
     assert max(error(*pair) for pair in zip(found, expected, strict=True)) < 1e-10
