@@ -1,5 +1,5 @@
 """3x3 convolutions as expressions, for a compiler to fuse around, in float32 or with operands rounded to bfloat16; and
-the choice of those that `robustdd.winograd` computes.
+the choice of those that the project's own C++ computes (`robustdd.cpu`).
 
 Images are channels-last [n, h, w, c], with zeros around. Whatever the arithmetic, a result is given as the operands of
 `robustdd.fused` are: in the floating type of the parameters, or in bfloat16, which every other expression widens first.
@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from robustdd import winograd
+from robustdd import pixel_gradient, winograd
 
 Arithmetic = Literal["native", "winograd", "bfloat16", "rounded"]
-"""`native`: the floating type of what is given. `winograd`: the same type, by fewer multiplications where they fit.
+"""`native`: the floating type of what is given. `winograd`: the same type, by the project's own C++ where it fits.
 `bfloat16`: operands and results of that type, sums in float32, by the processor's own instructions. `rounded`: the same
 values in float32, for a processor without them; slower than native.
 """
@@ -74,13 +74,20 @@ def kernel_gradient(images: Tensor, gradient: Tensor, arithmetic: Arithmetic, wi
 
 
 def pixel_tangent(
-    gradient: Tensor, gradient_tangent: Tensor, kernel: Tensor, kernel_tangent: Tensor, wide: torch.dtype
+    gradient: Tensor,
+    gradient_tangent: Tensor,
+    kernel: Tensor,
+    kernel_tangent: Tensor,
+    arithmetic: Arithmetic,
+    wide: torch.dtype,
 ) -> Tensor:
     """Tangent [n, in, h, w], of type `wide`, of the gradient in images, of gradients [n, h, w, out]; all narrow.
 
     By matrix products and a fold: the images have too few channels for a convolution to be fast.
     """
     count, height, width, out = gradient.shape
+    if arithmetic == "winograd" and pixel_gradient.fits(kernel, width):
+        return pixel_gradient.gradient_in_pixels(gradient_tangent, gradient, kernel, kernel_tangent)
     values, tangents = gradient.reshape(-1, out), gradient_tangent.reshape(-1, out)
     shares = torch.mm(tangents, kernel.flatten(1)).to(wide) + torch.mm(values, kernel_tangent.flatten(1)).to(wide)
     if gradient.device.type != "cpu":

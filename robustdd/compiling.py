@@ -1,7 +1,7 @@
 """torch.compile, where it works; else everything runs as it is written, and one line says so.
 
 On a CPU the loops of a block are compiled, for all sizes at once; convolutions are a library's, or those of
-`robustdd.winograd`. On a GPU a whole step is, for its sizes, and replayed as a CUDA graph: the launches of many small
+`robustdd.cpu`. On a GPU a whole step is, for its sizes, and replayed as a CUDA graph: the launches of many small
 kernels are what costs.
 """
 

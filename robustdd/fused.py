@@ -137,9 +137,8 @@ def _tangent(
             above = _below([planes, gradients.planes], [pieces[4 * index], moved[4 * index]], means)
         found += [shift, scale, torch.zeros_like(scale), kernel]
     kernel, kernel_tangent = (narrow(one[0], means.arithmetic) for one in (pieces, moved))
-    pixels = pixel_tangent(
-        block.whole(layers[0].gradients.planes), block.whole(planes), kernel, kernel_tangent, means.wide
-    )
+    planes_gradients = (block.whole(layers[0].gradients.planes), block.whole(planes))
+    pixels = pixel_tangent(*planes_gradients, kernel, kernel_tangent, means.arithmetic, means.wide)
     return Sweep(top.slope, pixels, top.label_logits, _joined(found[::-1]))
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch._inductor.exc import CppCompileError
 from torch.nn import functional as F
 
-from robustdd import arithmetic, winograd
+from robustdd import arithmetic, cpu, winograd
 from robustdd.convnet import ConvNet
 from robustdd.engine import PLAIN
 from robustdd.fused_student import FusedStudent
@@ -27,7 +27,7 @@ from tests.test_tangent import error, inputs
 COMPILED = replace(PLAIN, compile="on")
 
 needs_processor = pytest.mark.skipif(
-    torch.backends.cpu.get_cpu_capability() not in winograd._MARCH, reason="written for AVX2 and AVX-512"
+    torch.backends.cpu.get_cpu_capability() not in cpu._MARCH, reason="written for AVX2 and AVX-512"
 )
 
 
@@ -66,7 +66,7 @@ def plain(images: Tensor, kernel: Tensor, gradient: Tensor) -> tuple[Tensor, Ten
 def test_float64_is_the_plain_convolution(seed, count, size, channels, out):
     images, kernel, gradient = drawn(seed, count, size, channels, out)
     planes, found = plain(images, kernel, gradient)
-    assert winograd.available(torch.float64) and winograd.fits(channels, out, torch.float64)
+    assert cpu.available(torch.float64) and winograd.fits(channels, out, torch.float64)
     torch.testing.assert_close(winograd.convolve(images, kernel), planes, rtol=0, atol=1e-10)
     torch.testing.assert_close(winograd.kernel_gradient(images, gradient), found, rtol=0, atol=1e-10)
 
@@ -175,7 +175,7 @@ def test_other_sizes_types_and_processors_have_the_librarys_convolution(monkeypa
     torch.testing.assert_close(arithmetic.convolve(images, kernel, "winograd"), planes)
     torch.testing.assert_close(arithmetic.kernel_gradient(images, gradient, "winograd", torch.float64), found)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
-    assert not winograd.available.__wrapped__(torch.float32)
+    assert not cpu.available.__wrapped__(torch.float32)
 
 
 def test_where_the_file_does_not_compile_one_line_says_so_and_torch_convolves(monkeypatch, caplog):
@@ -183,8 +183,8 @@ def test_where_the_file_does_not_compile_one_line_says_so_and_torch_convolves(mo
         raise CppCompileError(["g++", "x.cpp"], "In file included\nx.cpp:9: fatal error: no omp.h\nand more")
 
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
-    monkeypatch.setattr(winograd, "_library", refuse)
-    winograd.available.cache_clear()
+    monkeypatch.setattr(cpu, "library", refuse)
+    cpu.available.cache_clear()
     network = ConvNet(3, (8, 8), 4, 32, 2)
     at = inputs(network, 7)
     try:
@@ -192,7 +192,7 @@ def test_where_the_file_does_not_compile_one_line_says_so_and_torch_convolves(mo
             FusedStudent(network, COMPILED).sweep(*at)
             found = FusedStudent(network, COMPILED).sweep(*at)
     finally:
-        winograd.available.cache_clear()
+        cpu.available.cache_clear()
     assert [record.getMessage().count("(x.cpp:9: fatal error: no omp.h)") for record in caplog.records] == [1]
     expected = AutogradStudent(network).sweep(*at)
     assert max(error(*pair) for pair in zip(found, expected, strict=True)) < 1e-10
