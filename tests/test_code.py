@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import robustdd
+from robustdd import cpu
 from tasks import code
 from tasks.code import closure, code_hash
 from tasks.stages import STAGES, module_of
@@ -62,6 +63,13 @@ def test_what_a_module_hands_to_a_compiler_belongs_to_it(tree: Path) -> None:
     first = code_hash("tasks.stage")
     beside.write_text("int ab;\n")
     assert len({without, first, code_hash("tasks.stage")}) == 3
+
+
+def test_whoever_may_run_the_cpp_has_all_of_its_files_in_the_closure() -> None:
+    folder = Path(cpu.__file__).parent
+    assert sorted(cpu._FILES) == sorted(path.name for path in folder.glob("*.cpp"))
+    for entry in ("robustdd.means", "tasks.distill", "tasks.teachers"):
+        assert {f"robustdd.{name}" for name in cpu._FILES} <= set(closure(entry))
 
 
 def test_a_module_of_names_imported_from_a_package_belongs_to_the_closure(tree: Path) -> None:
