@@ -22,12 +22,13 @@ def fits(kernel: Tensor, width: int) -> bool:
 def gradient_in_pixels(one: Tensor, other: Tensor, one_kernel: Tensor, other_kernel: Tensor) -> Tensor:
     """Sum [n, in, h, w] of what gradients [n, h, w, out] leave in images under kernels [out, in, 3, 3].
 
-    All are of one type; ValueError where they do not belong together. Around the images are zeros.
+    All are of one type. Around the images are zeros. ValueError where they do not belong together, or do not fit.
     """
     count, height, width, out = one.shape
-    if not (one.shape == other.shape and one_kernel.shape == other_kernel.shape and len(one_kernel) == out):
+    together = one.shape == other.shape and one_kernel.shape == other_kernel.shape and len(one_kernel) == out
+    if not (together and fits(one_kernel, width)):
         shapes = ", ".join(str(tuple(value.shape)) for value in (one, other, one_kernel, other_kernel))
-        raise ValueError(f"gradients and kernels do not belong together: {shapes}")
+        raise ValueError(f"gradients and kernels do not belong together, or do not fit: {shapes}")
     channels = one_kernel.shape[1]
     found = one.new_empty(count, channels, height, width)
     kernels = (_columns(one_kernel), _columns(other_kernel))

@@ -34,11 +34,14 @@ def fits(channels: int, out: int, dtype: torch.dtype) -> bool:
 
 
 def convolve(images: Tensor, kernel: Tensor) -> Tensor:
-    """Images [n, h, w, out], of images [n, h, w, in] under a kernel [out, in, 3, 3], with zeros around."""
+    """Images [n, h, w, out], of images [n, h, w, in] under a kernel [out, in, 3, 3], with zeros around.
+
+    ValueError where they do not belong together, or do not fit.
+    """
     images = images.contiguous()
     out, channels = kernel.shape[:2]
-    if channels != images.shape[3]:
-        raise ValueError(f"a kernel of {channels} channels is given images of {images.shape[3]}")
+    if channels != images.shape[3] or not fits(channels, out, images.dtype):
+        raise ValueError(f"a kernel {tuple(kernel.shape)} does not fit images {tuple(images.shape)} of {images.dtype}")
     cells = torch.mm(_kernel_points(kernel.dtype), kernel.permute(2, 3, 1, 0).reshape(9, channels * out))
     planes = images.new_empty(*images.shape[:3], out)
     cpu.run("convolve", (images, cells, planes), (*images.shape, out, _shares(images)))
@@ -46,11 +49,15 @@ def convolve(images: Tensor, kernel: Tensor) -> Tensor:
 
 
 def kernel_gradient(images: Tensor, gradient: Tensor) -> Tensor:
-    """Gradient [out, in, 3, 3] of a kernel that makes of images [n, h, w, in] what has the gradient [n, h, w, out]."""
+    """Gradient [out, in, 3, 3] of a kernel that makes of images [n, h, w, in] what has the gradient [n, h, w, out].
+
+    ValueError where they do not belong together, or do not fit.
+    """
     images, gradient = images.contiguous(), gradient.contiguous()
-    if images.shape[:3] != gradient.shape[:3]:
-        raise ValueError(f"images of shape {tuple(images.shape)} are given a gradient of {tuple(gradient.shape)}")
     channels, out = images.shape[3], gradient.shape[3]
+    if images.shape[:3] != gradient.shape[:3] or not fits(channels, out, images.dtype):
+        shapes = f"{tuple(gradient.shape)} does not fit images {tuple(images.shape)} of {images.dtype}"
+        raise ValueError(f"a gradient {shapes}")
     count = _shares(images)
     found = images.new_empty(count, POINTS, channels * out)
     cpu.run("kernel_gradient", (images, gradient, found[0], found[1:]), (*images.shape, out, count))

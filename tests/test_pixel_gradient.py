@@ -79,6 +79,8 @@ def test_what_does_not_belong_together_is_refused():
     one, other, kernel, moved = drawn(4, 2, (4, 8), 3, 16)
     for case in (
         (one[:1], other, kernel, moved),
+        (one[:, :, :4], other[:, :, :4], kernel, moved),
+        (one, other, torch.cat((kernel, kernel), 1), torch.cat((moved, moved), 1)),
         (one, other, kernel, moved[:, :2]),
         (one, other, kernel[:8], moved[:8]),
         (one, other.float(), kernel, moved),

@@ -125,7 +125,10 @@ def test_what_does_not_belong_together_is_refused():
     for call in (
         lambda: winograd.convolve(images, kernel[:, :8]),
         lambda: winograd.convolve(images, kernel.float()),
+        lambda: winograd.convolve(images[..., :8], kernel[:, :8]),
+        lambda: winograd.convolve(images, kernel[:20]),
         lambda: winograd.kernel_gradient(images[1:], gradient),
+        lambda: winograd.kernel_gradient(images[..., :8], gradient),
         lambda: winograd.kernel_gradient(images, gradient.float()),
     ):
         with pytest.raises((ValueError, RuntimeError)):
