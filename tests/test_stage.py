@@ -155,7 +155,8 @@ def test_the_run_record_keeps_what_made_a_cached_unit(study: Path) -> None:
         first["stage"] == "teachers" and first["id"] == SGR and list(first["units"]) == ["teacher-000", "teacher-001"]
     )
     facts = first["units"]["teacher-000"]
-    assert {"commit", "device", "threads", "torch", "python", "versions", "started", "seconds"} == set(facts)
+    told = {"commit", "device", "threads", "torch", "python", "versions", "started", "seconds", "arithmetic"}
+    assert told == set(facts) and facts["arithmetic"] == "native"
     assert facts["threads"] == 1 and facts["torch"] == torch.__version__ and facts["versions"]["dvc"]
     (study / f"data/teachers/{SGR}/teacher-001.json").unlink()
     run(study, "teachers", SGR)

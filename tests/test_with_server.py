@@ -59,6 +59,11 @@ def started() -> Iterator[Started]:
         process.communicate()
 
 
+def _hears_a_hangup() -> None:
+    """Else a suite that `nohup` began would hand its deafness on."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 def begin(
     started: list[subprocess.Popen[str]], folder: Path, *command: str, under: tuple[str, ...] = ()
 ) -> subprocess.Popen[str]:
@@ -69,7 +74,14 @@ def begin(
         env.pop(name, None)
     line = (*under, sys.executable, "-m", "tests.server_stand_in", str(folder), *command)
     process = subprocess.Popen(
-        line, cwd=folder, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+        line,
+        cwd=folder,
+        env=env,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=_hears_a_hangup,
     )
     started.append(process)
     return process
