@@ -1,7 +1,7 @@
-"""Does bfloat16 cost accuracy? One small distillation on real CIFAR-10, end to end, beside the same one in float32.
+"""What compiling and bfloat16 do to accuracy: a small distillation on real CIFAR-10, end to end, in every setting.
 
-`python -m benchmarks.precision` (the images are found under ROBUSTDD_DATA) trains teachers in both precisions, distils
-with each and trains fresh networks on every set, these always in float32; it writes results/precision.json and .md.
+`python -m benchmarks.precision` (the images are found under ROBUSTDD_DATA) trains teachers in every setting, distils
+with each and trains fresh networks on every set, these always as written; it writes results/precision.json and .md.
 Every run is kept as soon as it is done: a run of the whole that was cut off goes on; other code, sizes, device or torch
 begin anew. `make results` writes the .md alone.
 """
@@ -21,9 +21,11 @@ import torch
 from benchmarks.precision_runs import SIZES, Bench, Data, Run, Sizes, cases
 from benchmarks.precision_table import as_markdown
 from benchmarks.problem import CACHE
+from robustdd.allocator import keep_freed_memory
 from robustdd.commit import commit
 from robustdd.devices import device_model
 from robustdd.disk import write_atomically
+from robustdd.exactness import compute_exactly
 from tasks.code import code_hash
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,8 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "precision.json")
     asked = parser.parse_args(arguments)
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(CACHE / "compiled"))
-    torch.set_num_threads(asked.threads)
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    keep_freed_memory()
+    compute_exactly(asked.threads)
     print(as_markdown(measure(SIZES, asked.out, CACHE, asked.device)))
     return 0
 

@@ -1,4 +1,4 @@
-"""The runs of `benchmarks.precision`: teachers, distillations and evaluations, alike but for the precision."""
+"""The runs of `benchmarks.precision`: teachers, distillations and evaluations, alike but for the engine."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from robustdd.arithmetic import arithmetic_of
 from robustdd.convnet import ConvNet
 from robustdd.datasets import read
 from robustdd.disk import write_atomically
 from robustdd.distill import distill
+from robustdd.engine import PLAIN
 from robustdd.evaluate import evaluate_synthetic
 from robustdd.holdout import draw_used
+from robustdd.means import means_of
 from robustdd.noise import observe, realised_rate
 from robustdd.params import Dataset, Engine, Evaluate, Neighbours, Network, Noise, Recipe, Teachers
 from robustdd.pixels import Images, whitened
@@ -30,14 +31,17 @@ from robustdd.training import accuracy
 from robustdd.trajectories import Trajectories
 from robustdd.whitening import fit
 
-Precision = Literal["float32", "bfloat16"]
-PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
-ARMS: dict[str, tuple[Precision, Precision]] = {
-    "float32": ("float32", "float32"),
-    "bfloat16 distillation": ("float32", "bfloat16"),
+Setting = Literal["plain", "compiled", "bfloat16"]
+"""Of the engine: float32 as written; float32 compiled, the convolutions in C++ where they fit; compiled bfloat16."""
+SETTINGS: tuple[Setting, ...] = ("plain", "compiled", "bfloat16")
+ARMS: dict[str, tuple[Setting, Setting]] = {
+    "plain": ("plain", "plain"),
+    "compiled distillation": ("plain", "compiled"),
+    "compiled throughout": ("compiled", "compiled"),
+    "bfloat16 distillation": ("plain", "bfloat16"),
     "bfloat16 throughout": ("bfloat16", "bfloat16"),
 }
-"""Precision of the teachers, and of the distillation that follows them; `throughout` is what params.yaml asks for."""
+"""Setting of the teachers, and of the distillation that follows them; `throughout` is what params.yaml asks for."""
 Run = dict[str, Any]
 
 
@@ -55,16 +59,19 @@ class Sizes:
     seeds: tuple[int, ...]
     """Of the distillations."""
     compile: Literal["on", "off"]
+    """Of every setting but `plain`."""
 
-    def engine(self, precision: Precision) -> Engine:
-        """Settings that differ in the precision alone."""
-        return Engine(self.compile, precision, "off", 0)
+    def engine(self, setting: Setting) -> Engine:
+        """What a setting stands for."""
+        if setting == "plain":
+            return PLAIN
+        return Engine(self.compile, "bfloat16" if setting == "bfloat16" else "float32", "off", 0)
 
 
 SIZES = Sizes(
     dataset=Dataset("cifar10", train_share=0.2),
     noise=Noise("symmetric", 0.4),
-    network=Network(16, 3),
+    network=Network(32, 3),
     teachers=Teachers(
         num_teachers=3, epochs=6, batch_size=128, learning_rate=0.05, optimizer="sgd", augment="crop_flip"
     ),
@@ -81,10 +88,10 @@ SIZES = Sizes(
         save_every=60,
     ),
     evaluate=Evaluate(epochs=80, decay_epoch=50),
-    seeds=(0, 1, 2),
+    seeds=(0, 1, 2, 3, 4),
     compile="on",
 )
-"""So small that one core is done in twenty minutes."""
+"""So small that one core is done within an hour, and of a width whose convolutions the C++ takes."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +104,7 @@ class Data:
     test_labels: Tensor
     classes: int
     facts: Run
+    """For the record: counts, the share of wrong labels, the arithmetic of every setting."""
 
     @classmethod
     def of(cls, sizes: Sizes, device: str) -> Data:
@@ -109,7 +117,8 @@ class Data:
         how = fit(pixels, sizes.dataset.whitening, sizes.dataset.zca_epsilon)
         rate = realised_rate(observed[kept], clean[kept])
         facts = {"images": len(pixels), "test_images": len(found.test), "realised_rate": rate}
-        facts["arithmetic"] = arithmetic_of("bfloat16", torch.device(device))
+        like = torch.empty(0, device=device)
+        facts["arithmetic"] = {setting: means_of(sizes.engine(setting), like).arithmetic for setting in SETTINGS}
         train, test = (whitened(one, how, torch.device(device)) for one in (pixels, found.test.images))
         labels = observed[kept].to(device), found.test.labels.to(device)
         return cls(train, labels[0], test, labels[1], len(found.train.class_names), facts)
@@ -117,7 +126,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Bench:
-    """The runs of one study of precision, and where its teachers lie."""
+    """The runs, and where their teachers lie."""
 
     sizes: Sizes
     data: Data
@@ -134,39 +143,39 @@ class Bench:
         """What a case of `cases` finds."""
         begun = time.monotonic()
         if case["part"] == "teacher":
-            found = self.teacher(case["precision"], case["index"])
+            found = self.teacher(case["setting"], case["index"])
         elif case["part"] == "start":
-            found = self.evaluated(self.start("float32", case["seed"]))
+            found = self.evaluated(self.start("plain", case["seed"]))
         else:
             found = self.distilled(*ARMS[case["arm"]], case["seed"])
         return {**found, "seconds": round(time.monotonic() - begun, 1)}
 
-    def teacher(self, precision: Precision, index: int) -> Run:
+    def teacher(self, setting: Setting, index: int) -> Run:
         """Train a teacher, keep its snapshots and test where it ends."""
         data, params, weights = self.data, self.sizes.teachers, torch.ones(len(self.data.images))
         how = (weights, 0.0, True, params, Neighbours(), index)
-        engine = self.sizes.engine(precision)
+        engine = self.sizes.engine(setting)
         teacher = train_teacher(self.network, data.images, data.observed, *how, engine=engine)
-        write_atomically(self._file(precision, index), save({"snapshots": teacher.snapshots}))
+        write_atomically(self._file(setting, index), save({"snapshots": teacher.snapshots}))
         end = teacher.snapshots[-1].to(data.test_labels.device)
         tested = accuracy(self.network, end, data.test_images, data.test_labels)
         return {"accuracy": tested, "loss": teacher.losses[-1]}
 
-    def trajectories(self, precision: Precision) -> Trajectories:
-        """All teachers of a precision; those whose files are gone are trained again."""
+    def trajectories(self, setting: Setting) -> Trajectories:
+        """All teachers of a setting; those whose files are gone are trained again."""
         count = range(self.sizes.teachers.num_teachers)
         for index in count:
-            if not self._file(precision, index).exists():
-                self.teacher(precision, index)
-        return Trajectories.from_files([self._file(precision, index) for index in count])
+            if not self._file(setting, index).exists():
+                self.teacher(setting, index)
+        return Trajectories.from_files([self._file(setting, index) for index in count])
 
-    def start(self, precision: Precision, seed: int) -> SyntheticSet:
-        """The set before its first update: real images that the teachers of a precision get right."""
-        data, finals = self.data, self.trajectories(precision).finals().to(self.data.observed.device)
+    def start(self, setting: Setting, seed: int) -> SyntheticSet:
+        """The set before its first update: real images that the teachers of a setting get right."""
+        data, finals = self.data, self.trajectories(setting).finals().to(self.data.observed.device)
         asked = (data.images, data.observed, self.sizes.ipc, generator("selection", seed))
         return selected_start(self.network, finals, *asked).begin(data.images, self.sizes.recipe.initial_rate)
 
-    def distilled(self, teachers: Precision, students: Precision, seed: int) -> Run:
+    def distilled(self, teachers: Setting, students: Setting, seed: int) -> Run:
         """Distil one set and evaluate it."""
         begun = time.monotonic()
         start, trajectories = self.start(teachers, seed), self.trajectories(teachers)
@@ -177,20 +186,20 @@ class Bench:
         return {**self.evaluated(found.synthetic), **told, "rate": float(found.rates[-1]), "distil_seconds": took}
 
     def evaluated(self, synthetic: SyntheticSet) -> Run:
-        """Test accuracy of fresh networks, trained in float32 whatever made the set."""
+        """Test accuracy of fresh networks, trained as written whatever made the set."""
         tests = (self.data.test_images, self.data.test_labels)
         asked, seeds = replace(self.sizes.evaluate, seeds=()), self.sizes.evaluate.seeds
         nets = [evaluate_synthetic(self.network, synthetic, *tests, asked, seed) for seed in seeds]
         return {"accuracy": [net.accuracy for net in nets]}
 
-    def _file(self, precision: Precision, index: int) -> Path:
-        return self.folder / f"{precision}-{index}.safetensors"
+    def _file(self, setting: Setting, index: int) -> Path:
+        return self.folder / f"{setting}-{index}.safetensors"
 
 
 def cases(sizes: Sizes) -> Iterator[Run]:
     """Every run, pairs beside each other."""
     for index in range(sizes.teachers.num_teachers):
-        yield from ({"part": "teacher", "precision": precision, "index": index} for precision in PRECISIONS)
+        yield from ({"part": "teacher", "setting": setting, "index": index} for setting in SETTINGS)
     for seed in sizes.seeds:
         yield {"part": "start", "seed": seed}
         yield from ({"part": "distil", "arm": arm, "seed": seed} for arm in ARMS)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.markdown import table
+from benchmarks.precision_runs import ARMS, SETTINGS
 from robustdd.statistics import PairedDifference, paired_difference, sampling_reach, summarise, summarise_seeds
 from robustdd.tabular import DASH, percent, points
 
@@ -18,15 +19,19 @@ def as_markdown(record: Run) -> str:
     """Teachers, distilled sets and paired differences, whichever way they fall; what is not run yet is left out."""
     runs = [(json.loads(key), found) for key, found in record["runs"].items()]
     tests = record["data"]["test_images"]
-    teachers = _grouped(runs, "teacher", "precision", "index")
+    teachers = _grouped(runs, "teacher", "setting", "index")
     sets = _grouped(runs, "distil", "arm", "seed")
     start = {"not distilled": {case["seed"]: found for case, found in runs if case["part"] == "start"}}
     parts = [_head(record), f"## Teachers\n\n{_teachers(teachers)}"]
     if sets:
         parts += [f"## Distilled sets\n\n{_sets({**{k: v for k, v in start.items() if v}, **sets})}"]
-    pairs = [("teachers, bfloat16", "teachers, float32", teachers.get("bfloat16", {}), teachers.get("float32", {}))]
-    pairs += [(arm, "float32", found, sets.get("float32", {})) for arm, found in sets.items() if arm != "float32"]
-    pairs += [("float32", name, sets.get("float32", {}), found) for name, found in start.items()]
+    pairs = [
+        (f"teachers, {setting}", "teachers, plain", found, teachers.get("plain", {}))
+        for setting, found in teachers.items()
+        if setting != "plain"
+    ]
+    pairs += [(arm, "plain", found, sets.get("plain", {})) for arm, found in sets.items() if arm != "plain"]
+    pairs += [("plain", name, sets.get("plain", {}), found) for name, found in start.items()]
     parts += [f"## Differences in percentage points, paired\n\n{_differences(pairs, tests)}"]
     return "\n\n".join(parts) + "\n"
 
@@ -36,7 +41,7 @@ def _grouped(runs: list[tuple[Run, Run]], part: str, group: str, unit: str) -> d
     for case, found in runs:
         if case["part"] == part:
             groups.setdefault(case[group], {})[case[unit]] = found
-    return dict(sorted(groups.items(), key=lambda one: (one[0] != "float32", one[0])))
+    return {name: groups[name] for name in (*SETTINGS, *ARMS) if name in groups}
 
 
 def _head(record: Run) -> str:
@@ -44,7 +49,7 @@ def _head(record: Run) -> str:
     sizes, minutes = known["sizes"], sum(run["seconds"] for run in record["runs"].values()) / 60
     recipe, teachers, network = sizes["recipe"], sizes["teachers"], sizes["network"]
     noise, evaluate = sizes["noise"], sizes["evaluate"]
-    return f"""# Does bfloat16 cost accuracy?
+    return f"""# What compiling and bfloat16 do to accuracy
 
 Generated from precision.json by `make results`. {sizes["dataset"]["kind"]} (JPEG-compressed copies of the images), \
 {data["images"]:,} training images under {noise["kind"]} noise ({data["realised_rate"]:.1%} of the labels wrong), \
@@ -53,28 +58,33 @@ ConvNet-{network["depth"]} of width {network["width"]}; {teachers["num_teachers"
 {teachers["epochs"]} epochs ({teachers["optimizer"]}, rate {teachers["learning_rate"]}, batch \
 {teachers["batch_size"]}); IPC {sizes["ipc"]}, {recipe["iterations"]} iterations of {recipe["inner_steps"]} steps on \
 {recipe["batch_size"]} images, {recipe["teacher_epochs"]} teacher epochs matched; every set evaluated by \
-{len(evaluate["seeds"])} fresh networks of {evaluate["epochs"]} epochs, always in float32, after the last epoch.
+{len(evaluate["seeds"])} fresh networks of {evaluate["epochs"]} epochs, always as plain, after the last epoch.
 {minutes:.0f} minutes in all on {known["threads"]} thread of {known["device"]}, torch {known["torch"]}, commit \
 {record["commit"]}.
 
-bfloat16 (`engine.precision`): operands and results of the convolutions; norms, losses, sums, parameters are float32.
-{ARITHMETIC[data["arithmetic"]]}"""
+Plain: float32, `engine.compile: off`. Compiled: float32, `compile: on`; {COMPILED[data["arithmetic"]["compiled"]]}
+bfloat16: the same with `engine.precision: bfloat16`, which is that of the operands and results of the convolutions;
+norms, losses, sums, parameters are float32. {NARROW[data["arithmetic"]["bfloat16"]]}"""
 
 
-ARITHMETIC = {
+COMPILED = {
+    "winograd": "wide convolutions are\nthe project's own C++ (Winograd), the others the library's.",
+    "native": "convolutions are the\nlibrary's.",
+}
+NARROW = {
     "bfloat16": "Computed by the processor's own instructions.",
-    "rounded": "This processor has no instructions for it: the values are rounded as it would round them "
-    "and the sums are float32.\nThe seconds below tell nothing of its speed.",
+    "rounded": "This processor has no instructions for it: the values\nare rounded as it would round them "
+    "and the sums are float32; the seconds below tell nothing of its speed.",
 }
 
 
 def _teachers(groups: Mapping[str, Found]) -> str:
     rows = []
-    for precision, found in groups.items():
+    for setting, found in groups.items():
         told = summarise([run["accuracy"] for run in found.values()])
         seconds = summarise([run["seconds"] for run in found.values()])
-        rows.append([precision, str(told.count), percent(told.mean), percent(told.sd), f"{seconds.mean:.0f}"])
-    return table(["precision", "n", "accuracy %", "sd", "s each"], rows)
+        rows.append([setting, str(told.count), percent(told.mean), percent(told.sd), f"{seconds.mean:.0f}"])
+    return table(["setting", "n", "accuracy %", "sd", "s each"], rows)
 
 
 def _sets(groups: Mapping[str, Found]) -> str:

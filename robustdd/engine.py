@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Literal
 
 from robustdd.errors import UserError
-from robustdd.params import Dataset, Engine, Network, Recipe, Teachers
+from robustdd.params import Dataset, Engine, Network, Recipe, Study, Teachers
 from robustdd.sizes import held_and_used
 
 Switch = Literal["auto", "on", "off"]
@@ -18,9 +18,9 @@ Switch = Literal["auto", "on", "off"]
 PLAIN = Engine("off", "float32", "off", 0)
 """Nothing switched on."""
 
-REPAYS = {"cpu": 3e13, "cuda": 3e15}
-"""Floating-point operations of the convolutions of a run from which on `auto` compiles: about ten minutes of two
-cores, where a minute of compiling is less than what it saves."""
+REPAYS = {"cpu": 1e13, "cuda": 3e15}
+"""Floating-point operations of the convolutions of a run from which on `auto` compiles. On a CPU two to four minutes of
+one core, of which compiled ones save more than compiling takes the first time; not measured on a GPU."""
 KEPT_BYTES = {"cpu": 2**30, "cuda": 2**34}
 """What the activations of all steps of a student may take for `auto` to keep them."""
 
@@ -28,6 +28,22 @@ _SHAPES = {"digits": (1, 8, 8), "cifar10": (3, 32, 32), "cifar100": (3, 32, 32)}
 _IMAGES = {"digits": 1797, "cifar10": 50_000, "cifar100": 50_000}
 SWEEPS = 11
 """Passes over the convolutions that a student's step and the way back through it take."""
+
+
+def distilling(study: Study, row: str, device: str) -> Engine:
+    """Settings of a row's distillation on a kind of device."""
+    asked = study.rows[row]
+    dataset = _dataset_of(study, asked.view)
+    return student_engine(study.engine, study.network, dataset, study.recipes[asked.recipe], device)
+
+
+def training(study: Study, view: str, device: str) -> Engine:
+    """Settings of a view's teachers, and of their clean targets, on a kind of device."""
+    return teacher_engine(study.engine, study.network, _dataset_of(study, view), study.teachers, device)
+
+
+def _dataset_of(study: Study, view: str) -> Dataset:
+    return study.datasets[study.cells[study.views[view].cell].dataset]
 
 
 def student_engine(engine: Engine, network: Network, dataset: Dataset, recipe: Recipe, device: str) -> Engine:

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from robustdd.distill import distill
+from robustdd.engine import distilling
 from robustdd.params import MATCHED, Recipe, Study
 from robustdd.progress import Listener, Progress
 from robustdd.rng import generator
@@ -16,7 +17,6 @@ from robustdd.selection import Selection, random_start, selected_start
 from robustdd.synthetic import SyntheticSet
 from robustdd.trajectories import Trajectories
 from tasks.caching import cached_task
-from tasks.engines import distilling
 from tasks.layout import Layout
 from tasks.reading import (
     class_names,

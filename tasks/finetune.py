@@ -10,13 +10,13 @@ from safetensors import safe_open
 from torch import Tensor
 
 from robustdd.artifacts import verify
+from robustdd.engine import training
 from robustdd.errors import RobustddError
 from robustdd.finetune import clean_target
 from robustdd.params import Study
 from robustdd.pixels import part
 from robustdd.progress import Progress
 from tasks.caching import cached_task
-from tasks.engines import training
 from tasks.layout import Layout
 from tasks.reading import (
     class_names,

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from robustdd.engine import training
 from robustdd.errors import UserError
 from robustdd.params import Neighbours, Study, Teachers, View
 from robustdd.teachers import train_teacher
 from robustdd.weights import blend_maxima
 from tasks.caching import cached_task
-from tasks.engines import training
 from tasks.layout import Layout
 from tasks.reading import (
     LabelledImages,

@@ -14,6 +14,7 @@ from robustdd.study import load_study
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENT = ROOT / "docs" / "engine.md"
 BEGIN, END = "<!-- auto:begin -->", "<!-- auto:end -->"
+STUDIES = ("studies/detection", "studies/cifar10-small")
 AUTO = Engine()
 
 
@@ -57,7 +58,7 @@ class Work:
 
 def works() -> Iterator[Work]:
     """The committed studies, and the paper's sizes on CIFAR-10."""
-    for name, folder in (("the demo", ROOT), ("`studies/detection`", ROOT / "studies" / "detection")):
+    for name, folder in (("the demo", ROOT), *((f"`{name}`", ROOT / name) for name in STUDIES)):
         study = load_study(folder)
         (dataset,) = study.datasets.values()
         yield Work(name, study.network, dataset, study.teachers)

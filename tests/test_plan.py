@@ -35,6 +35,8 @@ from tests.pipeline import CODE, change, run
 from tests.studies import CELL, PLAIN, SGR, tiny_study, write_study
 from tests.test_cli_check import command
 
+PLAIN_KINDS = ("gradient", "student", "predict", "neighbours")
+COMPILED_KINDS = ("gradient, compiled", "student, compiled", "student, compiled, kept")
 OURS = f"{CELL}-ours-ipc1-s0"
 
 
@@ -126,7 +128,7 @@ def test_every_step_was_counted(
     params = tiny_study()
     params["teachers"].update(changes)
     change(study, params)
-    work = work_of(*planned(study))
+    work = work_of(*planned(study), "cpu")
     for stage, ident in places:
         shutil.rmtree(study / "data" / stage / ident)
         steps.clear()
@@ -192,7 +194,41 @@ def test_hours_follow_from_the_measured_steps() -> None:
     other = Step("gradient", ConvNet(3, (32, 32), 10, 64, 3), 256)
     assert found.step_seconds(other) == pytest.approx(dot(true, terms_of(other)), rel=1e-3)
     with pytest.raises(RobustddError, match="was never measured"):
-        found.step_seconds(Step("student", SMALL, 10))
+        found.step_seconds(Step("student, compiled", SMALL, 10))
+
+
+def test_settings_that_were_not_measured_take_the_time_of_the_slower_ones_that_were() -> None:
+    kinds = ("student", "student, compiled", "student, compiled, kept")
+    cases = [
+        Case(kind, terms_of(Step(kind, SMALL, 10)), seconds) for kind, seconds in zip(kinds, (4, 2, 1), strict=True)
+    ]
+    for known, expected in ((cases, (4, 2, 1)), (cases[:2], (4, 2, 2)), (cases[:1], (4, 4, 4))):
+        found = entry("A", cases=tuple(known))
+        assert [found.step_seconds(Step(kind, SMALL, 10)) for kind in kinds] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("engine", "taught", "student"),
+    [
+        ({}, "gradient, compiled", "student, compiled, kept"),
+        ({"keep": "off"}, "gradient, compiled", "student, compiled"),
+        ({"compile": "off"}, "gradient", "student"),
+        ({"precision": "bfloat16"}, "gradient, compiled", "student, compiled, kept"),
+    ],
+)
+def test_steps_are_counted_as_the_settled_engine_takes_them(
+    tmp_path: Path, engine: dict[str, str], taught: str, student: str
+) -> None:
+    params = tiny_study() | {"engine": engine, "network": {"width": 128, "depth": 3}}
+    params["datasets"] = {"digits": {"kind": "cifar10"}}
+    params["teachers"] |= {"num_teachers": 2, "epochs": 9}
+    params["recipes"]["tiny"] |= {"iterations": 10_000, "inner_steps": 80}
+    study = load_study(write_study(tmp_path, params))
+    work = work_of(study, all_images(study, tmp_path), "cpu")
+    kinds = {stage: {one.step.kind for one in work if one.stage == stage} for stage in ("teachers", "distill")}
+    assert taught in kinds["teachers"] and kinds["distill"] == {student}
+    others = {one.step.kind for one in work if one.stage in ("forgetting", "evaluate", "train-full", "consistency")}
+    assert not any("compiled" in kind for kind in others)
 
 
 def test_the_committed_table_is_whole_and_fits_what_was_measured() -> None:
@@ -202,21 +238,25 @@ def test_the_committed_table_is_whole_and_fits_what_was_measured() -> None:
         (CODE / "robustdd/planning/throughput.json").read_text(encoding="utf-8")
     )
     for entry in entries:
-        assert {case.kind for case in entry.cases} == {"gradient", "student", "predict", "neighbours"}
+        assert {case.kind for case in entry.cases} == {*PLAIN_KINDS, *COMPILED_KINDS}
         for case in entry.cases:
             same = tuple(one for one in entry.cases if one.kind == case.kind)
             fitted = dot(throughput._fit(same), case.terms)
             assert 0.5 < fitted / case.seconds < 2, (entry.device, case)
 
 
-def test_a_measurement_names_the_device_and_every_kind_of_step(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("compiler", [True, False])
+def test_a_measurement_names_the_device_and_every_kind_of_step(monkeypatch: pytest.MonkeyPatch, compiler: bool) -> None:
+    from robustdd import means
     from robustdd.planning import measuring
 
     monkeypatch.setattr(measuring, "LEAST_SECONDS", 0.0)
     monkeypatch.setattr(measuring, "REPEATS", 1)
-    found = measure(torch.device("cpu"), (SMALL,))
+    monkeypatch.setattr(measuring, "can_compile", lambda device: compiler)
+    monkeypatch.setattr(means, "can_compile", lambda device: False)  # what is timed here does not matter
+    found = measure(torch.device("cpu"), 1, (SMALL,))
     assert found.kind == "cpu" and found.device and found.threads == 1 and found.torch == torch.__version__
-    assert {case.kind for case in found.cases} == {"gradient", "student", "predict", "neighbours"}
+    assert {case.kind for case in found.cases} == {*PLAIN_KINDS, *(COMPILED_KINDS if compiler else ())}
     assert all(case.seconds > 0 for case in found.cases)
 
 

@@ -1,4 +1,4 @@
-"""The benchmark of precision at toy size: what it makes, what a second run leaves alone, what the table says."""
+"""The benchmark of settings at toy size: what it makes, what a second run leaves alone, what the table says."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from benchmarks import precision
-from benchmarks.precision_runs import ARMS, Bench, Sizes, cases
+from benchmarks.precision_runs import ARMS, SETTINGS, Bench, Sizes, cases
 from benchmarks.precision_table import as_markdown
 from robustdd.params import Dataset, Evaluate, Network, Noise, Recipe, Teachers
 
@@ -47,15 +47,26 @@ def found(path: Path, **case: Any) -> dict[str, Any]:
     return dict(runs(path)[json.dumps(case, sort_keys=True)])
 
 
-def test_every_pair_is_there_and_differs_in_the_precision_alone(path: Path) -> None:
-    assert len(runs(path)) == len(list(cases(TOY))) == 2 * 2 + 2 * (1 + len(ARMS))
+def test_every_pair_is_there_and_differs_in_the_setting_alone(path: Path) -> None:
+    assert len(runs(path)) == len(list(cases(TOY))) == 3 * 2 + 2 * (1 + len(ARMS)) and len(ARMS) == 5
     for seed in TOY.seeds:
-        wide, mixed, narrow = (found(path, part="distil", arm=arm, seed=seed) for arm in ARMS)
-        assert len(wide["accuracy"]) == 2 and wide["skipped"] == 0
-        losses = [one["first_loss"] for one in (wide, mixed, narrow)]
+        plain, _, _, mixed, narrow = (found(path, part="distil", arm=arm, seed=seed) for arm in ARMS)
+        assert len(plain["accuracy"]) == 2 and plain["skipped"] == 0
+        losses = [one["first_loss"] for one in (plain, mixed, narrow)]
         assert len(set(losses)) == 3 and max(losses) - min(losses) < 0.05
-    first, second = (found(path, part="teacher", precision=name, index=0) for name in ("float32", "bfloat16"))
+    first, second = (found(path, part="teacher", setting=name, index=0) for name in ("plain", "bfloat16"))
     assert first["loss"] != second["loss"] == pytest.approx(first["loss"], rel=0.05)
+
+
+def test_settings_are_those_of_params() -> None:
+    compiled = replace(TOY, compile="on")
+    engines = [compiled.engine(setting) for setting in SETTINGS]
+    assert [(one.compile, one.precision) for one in engines] == [
+        ("off", "float32"),
+        ("on", "float32"),
+        ("on", "bfloat16"),
+    ]
+    assert all((one.keep, one.chunk) == ("off", 0) for one in engines)
 
 
 def test_a_second_run_makes_nothing_and_a_cut_off_one_goes_on(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +76,7 @@ def test_a_second_run_makes_nothing_and_a_cut_off_one_goes_on(path: Path, monkey
     precision.measure(TOY, path, path.parent / "cache", "cpu")
     assert not made and path.read_bytes() == before
     record = json.loads(before)
-    gone = json.dumps({"part": "distil", "arm": "float32", "seed": 1}, sort_keys=True)
+    gone = json.dumps({"part": "distil", "arm": "plain", "seed": 1}, sort_keys=True)
     lost = record["runs"].pop(gone)
     path.write_text(json.dumps(record))
     precision.measure(TOY, path, path.parent / "elsewhere", "cpu")  # the teachers' files are gone, too
@@ -90,6 +101,6 @@ def test_the_table_says_whichever_way_it_falls(path: Path) -> None:
             lower = 0.2 + 0.002 * case["seed"] if case["arm"] == "bfloat16 throughout" else 0.0
             run["accuracy"] = [0.6 - lower, 0.7 - lower]
     told = as_markdown(record)
-    assert "| bfloat16 throughout | float32 | \N{MINUS SIGN}20.1 |" in told
-    assert told.count("| 1 | shown |") == 2 and "| bfloat16 distillation | float32 | +0.0 |" in told
+    assert "| bfloat16 throughout | plain | \N{MINUS SIGN}20.1 |" in told
+    assert told.count("| 1 | shown |") == 2 and "| bfloat16 distillation | plain | +0.0 |" in told
     assert "1 thread" in told and "symmetric noise" in told

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def plan(
     folder: Annotated[Path, typer.Argument(metavar="STUDY", help="Folder of the study's params.yaml.")] = Path(),
     measure: Annotated[
-        bool, typer.Option("--measure", help="First measure this machine: a minute or two, added to the table.")
+        bool, typer.Option("--measure", help="First measure this machine: a few minutes, added to the table.")
     ] = False,
 ) -> None:
     """Say what STUDY will take: stages, steps, hours from a measured table, disk and memory; nothing is computed."""
@@ -62,15 +62,12 @@ def _model(device: torch.device) -> str:
 
 
 def _measure(device: torch.device, threads: int) -> None:
-    import torch
-
     from robustdd.artifacts import write_atomically
     from robustdd.devices import resolve
     from robustdd.planning import throughput
     from robustdd.planning.measuring import measure
 
-    torch.set_num_threads(threads)
-    found = measure(resolve(device.type))
+    found = measure(resolve(device.type), threads)
     path = Path(throughput.__file__).with_name(throughput.TABLE)
     write_atomically(path, throughput.table_bytes(throughput.with_entry(throughput.read_table(), found)))
     typer.echo(f"measured {found.device}, {_threads(found)}: {path}")

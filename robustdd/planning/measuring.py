@@ -5,19 +5,26 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import product
 
 import torch
 from torch import Tensor
 
+from robustdd.allocator import keep_freed_memory
 from robustdd.augment import draw
+from robustdd.compiling import can_compile
 from robustdd.convnet import ConvNet
 from robustdd.devices import device_model
+from robustdd.engine import PLAIN
+from robustdd.exactness import compute_exactly
+from robustdd.fused_training import differentiate_by
 from robustdd.gradients import trajectory_gradients
 from robustdd.neighbours import nearest_neighbours
-from robustdd.params import Neighbours, Strategy
+from robustdd.params import Engine, Neighbours, Strategy
 from robustdd.planning.throughput import Case, Measured, terms_of
-from robustdd.planning.work import Step
+from robustdd.planning.work import Step, under
 from robustdd.rng import generator
 from robustdd.student import StudentBatch
 from robustdd.synthetic import SyntheticSet
@@ -33,23 +40,38 @@ LEAST_SECONDS = 0.2
 """A step is repeated for so long, and its median counts."""
 
 
-def measure(device: torch.device, networks: tuple[ConvNet, ...] = NETWORKS) -> Measured:
-    """Time every kind of step on `device`, in as many threads as torch has now; takes a minute or two on a CPU."""
+COMPILED = Engine("on", "float32", "off", 0)
+
+
+def measure(device: torch.device, threads: int, networks: tuple[ConvNet, ...] = NETWORKS) -> Measured:
+    """Time every kind of step on `device` as a stage of so many threads takes it, in a few minutes on a CPU.
+
+    This process computes as a stage does from then on. Compiled steps are those of the last two networks, where there
+    is a compiler: small ones are never worth it.
+    """
+    keep_freed_memory()
+    compute_exactly(threads)
     cases = tuple(
         Case(step.kind, terms_of(step), _seconds(run, device) / steps) for step, steps, run in _steps(device, networks)
     )
     today = datetime.now(UTC).date().isoformat()
-    threads = torch.get_num_threads() if device.type == "cpu" else 1
-    return Measured(device_model(device), device.type, threads, torch.__version__, today, cases)
+    counted = threads if device.type == "cpu" else 1
+    return Measured(device_model(device), device.type, counted, torch.__version__, today, cases)
 
 
 def _steps(device: torch.device, networks: tuple[ConvNet, ...]) -> Iterator[tuple[Step, int, Callable[[], object]]]:
     """A step, how many of it one call takes, and the call."""
     for network in networks:
         for batch in (10, 64):
-            yield Step("gradient", network, batch), 1, _gradient(network, batch, device)
-            yield Step("student", network, batch), INNER_STEPS, _student(network, batch, device)
+            yield Step("gradient", network, batch), 1, _gradient(network, batch, device, PLAIN)
+            yield Step("student", network, batch), INNER_STEPS, _student(network, batch, device, PLAIN)
         yield Step("predict", network, 256), 1, _predict(network, 256, device)
+    for network, batch in product(networks[-2:], (10, 64, 256)) if can_compile(device.type) else ():
+        step = Step(under(COMPILED, "gradient"), network, batch)
+        yield step, 1, _gradient(network, batch, device, COMPILED)
+        for engine in (COMPILED, replace(COMPILED, keep="on")):
+            step = Step(under(engine, "student"), network, batch)
+            yield step, INNER_STEPS, _student(network, batch, device, engine)
     for network, count in ((SMALL, 1400), (SMALL, 5000), (networks[-1], 1400)):
         yield Step("neighbours", network, count), 1, _neighbours(network, count, device)
 
@@ -67,18 +89,19 @@ def _parameters(network: ConvNet, device: torch.device) -> Tensor:
     return network.initial(generator("measure", "parameters")).to(device)
 
 
-def _gradient(network: ConvNet, batch: int, device: torch.device) -> Callable[[], object]:
+def _gradient(network: ConvNet, batch: int, device: torch.device, engine: Engine) -> Callable[[], object]:
     images, labels = _images(network, batch, device), _labels(network, batch, device)
     state, optimizer = Trained.fresh(_parameters(network, device)), Optimizer("sgd", 0.01)
+    differentiate = differentiate_by(engine)
 
     def run() -> object:
         order = generator("measure", "order")
-        return train_epoch(network, state, images, labels, None, optimizer, batch, AUGMENT, order)
+        return train_epoch(network, state, images, labels, None, optimizer, batch, AUGMENT, order, differentiate)
 
     return run
 
 
-def _student(network: ConvNet, batch: int, device: torch.device) -> Callable[[], object]:
+def _student(network: ConvNet, batch: int, device: torch.device, engine: Engine) -> Callable[[], object]:
     images = _images(network, batch, device)
     logits = torch.zeros(batch, network.classes, device=device)
     synthetic = SyntheticSet(images, logits, torch.tensor(0.01, device=device))
@@ -87,7 +110,7 @@ def _student(network: ConvNet, batch: int, device: torch.device) -> Callable[[],
     batches = [StudentBatch(rows, draw(AUGMENT, batch, network.image_size, words)) for _ in range(INNER_STEPS)]
 
     def run() -> object:
-        return trajectory_gradients(network, synthetic, batches, start, 1.01 * start + 0.01)
+        return trajectory_gradients(network, synthetic, batches, start, 1.01 * start + 0.01, engine=engine)
 
     return run
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from robustdd.devices import settled
 from robustdd.params import Study
 from robustdd.planning.files import disk_of, memory_of
 from robustdd.planning.shapes import all_images
@@ -33,7 +34,8 @@ class StagePlan:
 def plan_of(study: Study, folder: Path, measured: Measured | None) -> list[StagePlan]:
     """What every stage of the study in `folder` will take; only images of one's own are looked at, to count them."""
     shapes = all_images(study, folder)
-    work, disk, memory = work_of(study, shapes), disk_of(study, shapes), memory_of(study, shapes)
+    work = work_of(study, shapes, settled(study.device))
+    disk, memory = disk_of(study, shapes), memory_of(study, shapes)
     lines = []
     for stage, ids in ids_of_stages(study).items():
         own, files = [one for one in work if one.stage == stage], [one for one in disk if one.stage == stage]

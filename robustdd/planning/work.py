@@ -7,14 +7,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from robustdd.convnet import ConvNet
-from robustdd.params import MATCHED, Study, Teachers, View
+from robustdd.engine import distilling, training
+from robustdd.params import MATCHED, Engine, Study, Teachers, View
 from robustdd.planning.shapes import Images, network_of
 from robustdd.weights import blend, blend_maxima
 
 
 @dataclass(frozen=True)
 class Step:
-    """One kind of step: `gradient` and `student` over a batch, `predict` over a batch, `neighbours` over all images."""
+    """One kind of step: `gradient` and `student` over a batch, `predict` over a batch, `neighbours` over all images.
+
+    A kind may go on with settings of the engine: `student, compiled, kept`.
+    """
 
     kind: str
     network: ConvNet
@@ -31,14 +35,21 @@ class Work:
     count: int
 
 
-def work_of(study: Study, shapes: Mapping[str, Images]) -> list[Work]:
-    """Every expensive step of a study; tables, whitening, subset and report take seconds and are not counted."""
+def under(engine: Engine, kind: str) -> str:
+    """The kind of a step under settings of the engine; only compiled ones differ, and bfloat16 counts as float32."""
+    if engine.compile != "on":
+        return kind
+    return f"{kind}, compiled, kept" if engine.keep == "on" else f"{kind}, compiled"
+
+
+def work_of(study: Study, shapes: Mapping[str, Images], device: str) -> list[Work]:
+    """Every expensive step of a study on a kind of device; what takes seconds (tables, subset, report) is left out."""
     return [
         *(one for cell in study.grid.forgetting for one in _forgetting(study, cell, _of_cell(study, cell, shapes))),
-        *(one for view in study.views for one in _teachers(study, view, _of_view(study, view, shapes))),
+        *(one for view in study.views for one in _teachers(study, view, _of_view(study, view, shapes), device)),
         *(one for view in study.grid.reliability for one in _consistency(study, view, _of_view(study, view, shapes))),
-        *(one for view in study.grid.finetune for one in _finetune(study, view, _of_view(study, view, shapes))),
-        *(one for row in study.rows for one in _row(study, row, _of_view(study, study.rows[row].view, shapes))),
+        *(one for view in study.grid.finetune for one in _finetune(study, view, _of_view(study, view, shapes), device)),
+        *(one for row in study.rows for one in _row(study, row, _of_view(study, study.rows[row].view, shapes), device)),
         *(one for cell in study.grid.full for one in _full(study, cell, _of_cell(study, cell, shapes))),
     ]
 
@@ -61,10 +72,11 @@ def _forgetting(study: Study, cell: str, images: Images) -> Iterator[Work]:
         yield from _passes("forgetting", cell, "predict", network, watched, 1024, times)
 
 
-def _teachers(study: Study, view: str, images: Images) -> Iterator[Work]:
+def _teachers(study: Study, view: str, images: Images, device: str) -> Iterator[Work]:
     params, network = study.teachers, network_of(study.network, images)
     times = params.num_teachers * params.epochs * _gradients(params)
-    yield from _passes("teachers", view, "gradient", network, images.train, params.batch_size, times)
+    kind = under(training(study, view, device), "gradient")
+    yield from _passes("teachers", view, kind, network, images.train, params.batch_size, times)
     refreshed = sum(refreshes(params, maximum) for maximum in maxima(study.views[view], params))
     yield from _passes("teachers", view, "predict", network, images.train, 1024, refreshed)
     yield Work("teachers", view, Step("neighbours", network, images.train), refreshed)
@@ -93,21 +105,23 @@ def _consistency(study: Study, view: str, images: Images) -> Iterator[Work]:
     yield Work("consistency", view, Step("neighbours", network, images.train), teachers)
 
 
-def _finetune(study: Study, view: str, images: Images) -> Iterator[Work]:
+def _finetune(study: Study, view: str, images: Images, device: str) -> Iterator[Work]:
     params, network = study.finetune, network_of(study.network, images)
     starts = params.last_start - params.first_start + 1
     times = study.teachers.num_teachers * starts * params.epochs * _gradients(study.teachers)
     rank = study.subset.rule == "rank"
     chosen = math.floor(study.subset.ratio * images.train + 1e-9) if rank else images.train
-    yield from _passes("finetune", view, "gradient", network, chosen, study.teachers.batch_size, times)
+    kind = under(training(study, view, device), "gradient")
+    yield from _passes("finetune", view, kind, network, chosen, study.teachers.batch_size, times)
 
 
-def _row(study: Study, row: str, images: Images) -> Iterator[Work]:
+def _row(study: Study, row: str, images: Images, device: str) -> Iterator[Work]:
     asked, params = study.rows[row], study.evaluate
     recipe, count = study.recipes[asked.recipe], images.classes * asked.ipc
     network = network_of(study.network, images)
     if asked.method in MATCHED:
-        step = Step("student", network, min(recipe.batch_size, count))
+        kind = under(distilling(study, row, device), "student")
+        step = Step(kind, network, min(recipe.batch_size, count))
         yield Work("distill", row, step, recipe.iterations * recipe.inner_steps)
     times = len(params.seeds) * params.epochs
     yield from _passes("evaluate", row, "gradient", network, count, params.batch_size, times)
