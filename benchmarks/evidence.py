@@ -17,8 +17,9 @@ from typing import Any
 
 import torch
 
+from benchmarks.evidence_draws import over_draws
 from benchmarks.evidence_networks import LOOKED_AT, clean_targets, knowledge
-from benchmarks.evidence_spread import spreads
+from benchmarks.evidence_spread import accuracies, spreads
 from benchmarks.evidence_table import as_markdown
 from robustdd.artifacts import read_manifest, write_atomically
 from robustdd.collect import read_runs
@@ -65,6 +66,7 @@ def record(study: Study, layout: Layout, others: Sequence[Layout] = ()) -> Found
         "views": {view: knowledge(study, layout, view) for view in study.views},
         "rows": {ident: _row(study, layout, ident, row) for ident, row in study.rows.items()},
         "targets": {view: clean_targets(study, layout, view) for view in study.grid.finetune},
+        "draws": list(over_draws(study, accuracies(study, layout))),
         "spreads": spreads(study, layout),
         "subsets": {view: _subsets(study, layout, view) for view in study.grid.reliability},
         "seconds": {

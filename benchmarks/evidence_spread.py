@@ -24,13 +24,17 @@ def spreads(study: Study, layout: Layout) -> list[Found]:
     of the networks of one set, pooled over the sets. `distillation seeds`: of the sets' means within one cell, pooled
     over cells; the labels and the teachers are the same. `noise draws`: of the means of sets with one distillation
     seed, pooled over seeds; labels differ, and with them all that is trained; initial networks and the order of the
-    batches are the same.
+    batches are the same. `draws and seeds`: of the means where every draw has a distillation seed of its own.
     """
     groups: dict[str, list[RowAccuracy]] = {}
-    for ident in study.rows:
-        row = RowAccuracy.from_json(layout.artifact("evaluate", ident) / "accuracy.json")
+    for row in accuracies(study, layout):
         groups.setdefault(_group(study, row), []).append(row)
     return [one for rows in groups.values() for one in _spreads(rows[0], study.views[rows[0].view].weights, rows)]
+
+
+def accuracies(study: Study, layout: Layout) -> list[RowAccuracy]:
+    """What the networks of every row reached."""
+    return [RowAccuracy.from_json(layout.artifact("evaluate", ident) / "accuracy.json") for ident in study.rows]
 
 
 def _group(study: Study, row: RowAccuracy) -> str:
@@ -45,6 +49,7 @@ def _spreads(first: RowAccuracy, weights: str, rows: list[RowAccuracy]) -> Itera
         "evaluation nets": [row.accuracy for row in rows],
         "distillation seeds": _by(means, 0),
         "noise draws": _by(means, 1),
+        "draws and seeds": [list(means.values())] if _all_apart(means) else [],
     }
     for over, samples in found.items():
         degrees = sum(len(values) - 1 for values in samples)
@@ -65,6 +70,10 @@ def _by(means: Means, place: int) -> list[list[float]]:
     """The means of the sets that share their cell (place 0) or their distillation seed (place 1)."""
     kinds = sorted({key[place] for key in means}, key=str)
     return [[mean for key, mean in means.items() if key[place] == kind] for kind in kinds]
+
+
+def _all_apart(means: Means) -> bool:
+    return all(len({key[place] for key in means}) == len(means) for place in (0, 1))
 
 
 def _pooled(samples: Iterable[Iterable[float]], degrees: int) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from textwrap import fill
 from typing import Any
 
+from benchmarks.evidence_draws import as_table
 from benchmarks.markdown import table
 
 Found = dict[str, Any]
@@ -26,6 +27,8 @@ beside whatever else the machine did."""
         f"## What the teachers know, by epoch\n\n{_epochs(found['views'])}",
         f"## The rows\n\n{_rows(found['rows'])}",
     ]
+    if found.get("draws"):
+        parts.append(f"## Over draws of the noise, in percentage points\n\n{as_table(found['draws'])}")
     parts.append(f"## Spread of the accuracies\n\n{_spreads(found['spreads'])}")
     if found["subsets"]:
         parts.append(f"## The reliable subset\n\n{_subsets(found['subsets'])}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import statistics
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from benchmarks import evidence, evidence_networks, evidence_spread
+from benchmarks import evidence, evidence_draws, evidence_networks, evidence_spread
 from benchmarks.evidence_table import as_markdown
 from robustdd.params import MATCHED
 from robustdd.results import RowAccuracy
@@ -152,6 +153,34 @@ def test_spreads_are_told_over_what_was_drawn_anew(found: evidence.Found) -> Non
     assert told["evaluation nets"]["sd"] == pytest.approx(0.02**0.5) and told["evaluation nets"]["degrees"] == 4
     assert told["distillation seeds"]["sd"] == pytest.approx(0.005**0.5) and told["distillation seeds"]["values"] == 2
     assert told["noise draws"]["sd"] == pytest.approx(0.1) and told["noise draws"]["degrees"] == 2
+    assert "draws and seeds" not in told, "two cells have seed 0"
+    apart = [replace(one, seed=seed) for seed, one in enumerate(rows[1:])]
+    told = {one["over"]: one for one in evidence_spread._spreads(row, "plain", apart)}
+    assert told["draws and seeds"]["sd"] == pytest.approx(statistics.stdev([0.6, 0.3, 0.4]))
+    assert not {"noise draws", "distillation seeds"} & told.keys()
+
+
+def test_a_difference_over_draws_is_the_mean_of_the_draws_own(built: Path) -> None:
+    study = load_study(built)
+    (name, cell), *_ = study.cells.items()
+    drawn = {f"{name}-n{seed}": replace(cell, noise=replace(cell.noise, seed=seed)) for seed in (1, 2)}
+    study = replace(study, cells={**study.cells, **drawn, "other": replace(cell, noise=replace(cell.noise, rate=0.1))})
+    gains = {name: (0.02, 0.04), f"{name}-n1": (0.01,), f"{name}-n2": (0.05,), "other": (0.3,)}
+    rows = []
+    for where, (cell_name, own) in enumerate(gains.items()):
+        for seed, gain in enumerate(own, 10 * where):
+            for method, view, value in (("datm", "plain", 0.4), ("sgr", "sgr", 0.4 + gain)):
+                view = f"{cell_name}-{view}"
+                ident = f"{view}-{method}-ipc1-s{seed}"
+                rows.append(RowAccuracy(ident, cell_name, view, method, 1, seed, "tiny", (0,), (value,), 100))
+    (found,) = evidence_draws.over_draws(study, rows)
+    assert (found["first"], found["second"]) == ("sgr-sgr-ipc1", "plain-datm-ipc1")
+    assert list(found["draws"].values()) == pytest.approx([0.03, 0.01, 0.05]) and found["degrees"] == 2
+    reach = 4.302653 * 0.02 / 3**0.5  # Student's quantile of 2 degrees
+    assert found["mean"] == pytest.approx(0.03) and found["interval"] == pytest.approx((0.03 - reach, 0.03 + reach))
+    told = evidence_draws.as_table(json.loads(json.dumps([found])))
+    assert "| sgr-sgr-ipc1 | plain-datm-ipc1 | 3 | +3.0 | \N{MINUS SIGN}2.0 | +8.0 | 2 | not shown" in told
+    assert told.endswith("| +3.0, +1.0, +5.0 |")
 
 
 def test_cells_that_differ_in_the_seed_of_their_noise_alone_are_one_group(built: Path) -> None:

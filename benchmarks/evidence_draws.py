@@ -1,0 +1,62 @@
+"""Differences over draws of the noise: does a gain hold where the labels, and all that is trained on them, change?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from benchmarks.markdown import table
+from robustdd.differences import Comparison, comparisons
+from robustdd.params import Study
+from robustdd.results import RowAccuracy
+from robustdd.statistics import PairedDifference, paired_difference
+from robustdd.tabular import points
+
+Found = dict[str, Any]
+
+
+def over_draws(study: Study, rows: Iterable[RowAccuracy]) -> Iterator[Found]:
+    """Every difference that two or more draws of one noise have, a draw being a cell that differs in the seed alone.
+
+    A draw's value, a share, is the mean over the distillation seeds that both sides have there; the interval is
+    Student's over draws. `reach`: the largest of the draws.
+    """
+    groups: dict[tuple[str, ...], dict[int, Comparison]] = {}
+    for one in comparisons(rows):
+        cell = study.cells[one.cell]
+        noise = repr((cell.dataset, replace(cell.noise, seed=0)))
+        sides = (_side(one.first, one.cell), _side(one.second, one.cell))
+        groups.setdefault((noise, *sides), {})[cell.noise.seed] = one
+    for (_, first, second), found in groups.items():
+        if len(found) > 1:
+            values = {seed: one.difference.mean for seed, one in sorted(found.items())}
+            whole = paired_difference({seed: [one] for seed, one in values.items()}, {seed: [0.0] for seed in values})
+            yield {
+                "first": first,
+                "second": second,
+                "draws": values,
+                "mean": whole.mean,
+                "degrees": whole.degrees,
+                "interval": whole.interval,
+                "reach": max(one.reach for one in found.values()),
+            }
+
+
+def _side(label: str, cell: str) -> str:
+    """A setting's name without its cell and its distillation seeds."""
+    return label.removeprefix(f"{cell}-").rpartition("-s")[0]
+
+
+def as_table(found: Iterable[Found]) -> str:
+    """All of them in percentage points, with every draw's own, in the order of their seeds."""
+    rows = []
+    for one in found:
+        draws, (low, high) = one["draws"], one["interval"]
+        difference = PairedDifference(one["mean"], len(draws), one["degrees"], (low, high))
+        verdict = Comparison("", 0, "", "", difference, one["reach"]).verdict
+        each = ", ".join(points(value) for value in draws.values())
+        ends = (points(low), points(high), str(one["degrees"]))
+        rows.append([one["first"], one["second"], str(len(draws)), points(one["mean"]), *ends, verdict, each])
+    header = ["", "against", "draws", "difference", "from", "to (95 %)", "df", "verdict", "of each draw"]
+    return table(header, rows, words=2)
