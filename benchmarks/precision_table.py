@@ -59,6 +59,8 @@ ConvNet-{network["depth"]} of width {network["width"]}; {teachers["num_teachers"
 {teachers["batch_size"]}); IPC {sizes["ipc"]}, {recipe["iterations"]} iterations of {recipe["inner_steps"]} steps on \
 {recipe["batch_size"]} images, {recipe["teacher_epochs"]} teacher epochs matched; every set evaluated by \
 {len(evaluate["seeds"])} fresh networks of {evaluate["epochs"]} epochs, always as plain, after the last epoch.
+All distillation seeds of a setting share its teachers: an interval does not cover other ones. Seconds are wall-clock, \
+beside whatever else the machine did.
 {minutes:.0f} minutes in all on {known["threads"]} thread of {known["device"]}, torch {known["torch"]}, commit \
 {record["commit"]}.
 

@@ -34,13 +34,11 @@ SMALL = ConvNet(1, (8, 8), 10, 32, 2)
 NETWORKS = (SMALL, ConvNet(1, (8, 8), 10, 128, 2), ConvNet(3, (32, 32), 10, 32, 3), ConvNet(3, (32, 32), 10, 128, 3))
 """8 x 8 and 32 x 32 pixels, narrow and wide: the demo's network comes first, CIFAR's last."""
 AUGMENT: Strategy = "color_crop_cutout_flip_scale_rotate"
+COMPILED = Engine("on", "float32", "off", 0)
 INNER_STEPS = 4
 REPEATS = 3
 LEAST_SECONDS = 0.2
 """A step is repeated for so long, and its median counts."""
-
-
-COMPILED = Engine("on", "float32", "off", 0)
 
 
 def measure(device: torch.device, threads: int, networks: tuple[ConvNet, ...] = NETWORKS) -> Measured:
