@@ -19,13 +19,14 @@ import torch
 
 from benchmarks.evidence_draws import over_draws
 from benchmarks.evidence_networks import LOOKED_AT, clean_targets, knowledge
-from benchmarks.evidence_spread import accuracies, spreads
+from benchmarks.evidence_spread import spreads
 from benchmarks.evidence_table import as_markdown
 from robustdd.artifacts import read_manifest, write_atomically
 from robustdd.collect import read_runs
 from robustdd.commit import commit
 from robustdd.params import MATCHED, Row, Study, Subset
 from robustdd.reliability import reliable_subset
+from robustdd.results import RowAccuracy
 from robustdd.schedule import draw_iteration
 from robustdd.study import load_study
 from tasks.layout import Layout
@@ -59,6 +60,7 @@ def record(study: Study, layout: Layout, others: Sequence[Layout] = ()) -> Found
 
     What a study among `others` made and this one found cached has its seconds there.
     """
+    accuracies = [RowAccuracy.from_json(layout.artifact("evaluate", row) / "accuracy.json") for row in study.rows]
     return {
         "name": study.name,
         "commit": commit(),
@@ -66,8 +68,8 @@ def record(study: Study, layout: Layout, others: Sequence[Layout] = ()) -> Found
         "views": {view: knowledge(study, layout, view) for view in study.views},
         "rows": {ident: _row(study, layout, ident, row) for ident, row in study.rows.items()},
         "targets": {view: clean_targets(study, layout, view) for view in study.grid.finetune},
-        "draws": list(over_draws(study, accuracies(study, layout))),
-        "spreads": spreads(study, layout),
+        "draws": list(over_draws(study, accuracies)),
+        "spreads": spreads(study, accuracies),
         "subsets": {view: _subsets(study, layout, view) for view in study.grid.reliability},
         "seconds": {
             f"{run.stage} {run.id}": run.seconds

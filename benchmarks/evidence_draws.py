@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import Any
 
+from benchmarks.evidence_spread import drawn_alike
 from benchmarks.markdown import table
+from benchmarks.paired import HEADER, cells
 from robustdd.differences import Comparison, comparisons
 from robustdd.params import Study
 from robustdd.results import RowAccuracy
@@ -24,10 +25,9 @@ def over_draws(study: Study, rows: Iterable[RowAccuracy]) -> Iterator[Found]:
     """
     groups: dict[tuple[str, ...], dict[int, Comparison]] = {}
     for one in comparisons(rows):
-        cell = study.cells[one.cell]
-        noise = repr((cell.dataset, replace(cell.noise, seed=0)))
         sides = (_side(one.first, one.cell), _side(one.second, one.cell))
-        groups.setdefault((noise, *sides), {})[cell.noise.seed] = one
+        draw = study.cells[one.cell].noise.seed
+        groups.setdefault((drawn_alike(study, one.cell), *sides), {})[draw] = one
     for (_, first, second), found in groups.items():
         if len(found) > 1:
             values = {seed: one.difference.mean for seed, one in sorted(found.items())}
@@ -52,11 +52,8 @@ def as_table(found: Iterable[Found]) -> str:
     """All of them in percentage points, with every draw's own, in the order of their seeds."""
     rows = []
     for one in found:
-        draws, (low, high) = one["draws"], one["interval"]
-        difference = PairedDifference(one["mean"], len(draws), one["degrees"], (low, high))
-        verdict = Comparison("", 0, "", "", difference, one["reach"]).verdict
+        draws = one["draws"]
+        difference = PairedDifference(one["mean"], len(draws), one["degrees"], tuple(one["interval"]))
         each = ", ".join(points(value) for value in draws.values())
-        ends = (points(low), points(high), str(one["degrees"]))
-        rows.append([one["first"], one["second"], str(len(draws)), points(one["mean"]), *ends, verdict, each])
-    header = ["", "against", "draws", "difference", "from", "to (95 %)", "df", "verdict", "of each draw"]
-    return table(header, rows, words=2)
+        rows.append([one["first"], one["second"], str(len(draws)), *cells(difference, one["reach"]), each])
+    return table(["", "against", "draws", *HEADER, "of each draw"], rows, words=2)

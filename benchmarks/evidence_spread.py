@@ -10,14 +10,13 @@ from typing import Any
 
 from robustdd.params import Study
 from robustdd.results import RowAccuracy
-from tasks.layout import Layout
 
 Found = dict[str, Any]
 Means = Mapping[tuple[str, int], float]
 """Mean accuracy of a set's networks, by cell and distillation seed."""
 
 
-def spreads(study: Study, layout: Layout) -> list[Found]:
+def spreads(study: Study, accuracies: Iterable[RowAccuracy]) -> list[Found]:
     """Every spread of every group of rows that has one; accuracies as shares, standard deviations with n - 1.
 
     A group is all rows of one method, weights, size and recipe on one dataset and noise, whatever the seeds. `nets`:
@@ -27,20 +26,20 @@ def spreads(study: Study, layout: Layout) -> list[Found]:
     batches are the same. `draws and seeds`: of the means where every draw has a distillation seed of its own.
     """
     groups: dict[str, list[RowAccuracy]] = {}
-    for row in accuracies(study, layout):
+    for row in accuracies:
         groups.setdefault(_group(study, row), []).append(row)
     return [one for rows in groups.values() for one in _spreads(rows[0], study.views[rows[0].view].weights, rows)]
 
 
-def accuracies(study: Study, layout: Layout) -> list[RowAccuracy]:
-    """What the networks of every row reached."""
-    return [RowAccuracy.from_json(layout.artifact("evaluate", ident) / "accuracy.json") for ident in study.rows]
+def drawn_alike(study: Study, cell: str) -> str:
+    """The dataset and noise of a cell but for the noise's seed: the same for all its draws."""
+    told = study.cells[cell]
+    return repr((told.dataset, replace(told.noise, seed=0)))
 
 
 def _group(study: Study, row: RowAccuracy) -> str:
-    cell = study.cells[row.cell]
-    noise = replace(cell.noise, seed=0)
-    return repr((cell.dataset, noise, row.method, study.views[row.view].weights, row.ipc, row.recipe))
+    weights = study.views[row.view].weights
+    return repr((drawn_alike(study, row.cell), row.method, weights, row.ipc, row.recipe))
 
 
 def _spreads(first: RowAccuracy, weights: str, rows: list[RowAccuracy]) -> Iterable[Found]:

@@ -21,12 +21,11 @@ import torch
 from benchmarks.precision_runs import SIZES, Bench, Data, Run, Sizes, cases
 from benchmarks.precision_table import as_markdown
 from benchmarks.problem import CACHE
-from robustdd.allocator import keep_freed_memory
 from robustdd.commit import commit
 from robustdd.devices import device_model
 from robustdd.disk import write_atomically
-from robustdd.exactness import compute_exactly
 from tasks.code import code_hash
+from tasks.worker import prepare_torch
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -38,8 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "precision.json")
     asked = parser.parse_args(arguments)
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(CACHE / "compiled"))
-    keep_freed_memory()
-    compute_exactly(asked.threads)
+    prepare_torch(asked.threads)
     print(as_markdown(measure(SIZES, asked.out, CACHE, asked.device)))
     return 0
 

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.markdown import table
+from benchmarks.paired import HEADER, cells
 from benchmarks.precision_runs import ARMS, SETTINGS
-from robustdd.statistics import PairedDifference, paired_difference, sampling_reach, summarise, summarise_seeds
-from robustdd.tabular import DASH, percent, points
+from robustdd.statistics import paired_difference, sampling_reach, summarise, summarise_seeds
+from robustdd.tabular import DASH, percent
 
 Run = dict[str, Any]
 Found = dict[int, Run]
@@ -111,19 +112,10 @@ def _differences(pairs: list[tuple[str, str, Found, Found]], tests: int) -> str:
             continue
         mine, others = ({index: _nets(run) for index, run in found.items()} for found in (ours, theirs))
         difference = paired_difference(mine, others)
-        low, high = difference.interval or (None, None)
-        verdict = _verdict(difference, sampling_reach(summarise_seeds(mine).mean, tests))
-        rows.append(
-            [first, second, points(difference.mean), points(low), points(high), str(difference.degrees), verdict]
-        )
-    return table(["", "against", "difference", "from", "to (95 %)", "df", "verdict"], rows)
+        reach = sampling_reach(summarise_seeds(mine).mean, tests)
+        rows.append([first, second, *cells(difference, reach)])
+    return table(["", "against", *HEADER], rows)
 
 
 def _nets(run: Run) -> list[float]:
     return run["accuracy"] if isinstance(run["accuracy"], list) else [run["accuracy"]]
-
-
-def _verdict(difference: PairedDifference, reach: float) -> str:
-    from robustdd.differences import Comparison
-
-    return Comparison("", 0, "", "", difference, reach).verdict

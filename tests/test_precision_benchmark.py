@@ -50,8 +50,9 @@ def found(path: Path, **case: Any) -> dict[str, Any]:
 def test_every_pair_is_there_and_differs_in_the_setting_alone(path: Path) -> None:
     assert len(runs(path)) == len(list(cases(TOY))) == 3 * 2 + 2 * (1 + len(ARMS)) and len(ARMS) == 5
     for seed in TOY.seeds:
-        plain, _, _, mixed, narrow = (found(path, part="distil", arm=arm, seed=seed) for arm in ARMS)
+        plain, *compiled, mixed, narrow = (found(path, part="distil", arm=arm, seed=seed) for arm in ARMS)
         assert len(plain["accuracy"]) == 2 and plain["skipped"] == 0
+        assert all(one["first_loss"] == plain["first_loss"] for one in compiled), "nothing is compiled at toy size"
         losses = [one["first_loss"] for one in (plain, mixed, narrow)]
         assert len(set(losses)) == 3 and max(losses) - min(losses) < 0.05
     first, second = (found(path, part="teacher", setting=name, index=0) for name in ("plain", "bfloat16"))
