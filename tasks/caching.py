@@ -19,6 +19,7 @@ from robustdd.artifacts import Manifest, publish, recover, verify
 from robustdd.errors import CorruptArtifact, RobustddError
 from tasks.code import ROOT
 from tasks.producing import produce
+from tasks.stages import module_of
 from tasks.units import Body, Key, Unit, key_of
 
 if TYPE_CHECKING:
@@ -59,16 +60,18 @@ class CachedTask:
         return prefect_task(self.name)
 
 
-def cached_task(body: Body) -> CachedTask:
-    """Declare a cached task: `body` reads the unit's inputs, calls the core, returns files and deterministic notes."""
-    return CachedTask(body, f"{body.__module__}.{body.__name__}")
+def cached_task(name: str) -> Callable[[Body], CachedTask]:
+    """Declare a cached task: its body reads the unit's inputs, calls the core, returns files and deterministic notes.
+
+    `name` is the stage's and its own, such as `teachers.train`: it stands in keys, so that a function may be renamed.
+    """
+    return lambda body: CachedTask(body, name)
 
 
 def task_of(unit: Unit) -> CachedTask:
     """The task that a unit names."""
-    module, _, name = unit.task.rpartition(".")
-    task: CachedTask = getattr(importlib.import_module(module), name)
-    return task
+    declared = vars(importlib.import_module(module_of(unit.stage))).values()
+    return next(task for task in declared if isinstance(task, CachedTask) and task.name == unit.task)
 
 
 def find(unit: Unit, key: Key) -> bool:

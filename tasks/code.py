@@ -1,6 +1,7 @@
 """Which code an artifact comes from: the project modules that a task reaches, without their comments.
 
-A C++ file beside a module of its name is a part of it, and counts as it is, comments and all.
+Neither the place of a module nor its name counts: a module moves, and every artifact stays Cached. A C++ file beside a
+module of its name is a part of it, and counts as it is, comments and all.
 """
 
 from __future__ import annotations
@@ -58,43 +59,57 @@ def module_file(name: str) -> Path | None:
 
 
 def closure(name: str) -> dict[str, Path]:
-    """The project modules that `name` reaches through its imports, itself included: module name to file, sorted.
+    """The project modules that `name` reaches through its imports, itself included: module name to file, as met.
 
-    Those in `IN_ALL_KEYS` are reached from everywhere.
-
-    Imports inside functions count; those under `if TYPE_CHECKING` do too, which is at worst too careful.
+    Those in `IN_ALL_KEYS` are reached from everywhere. Imports inside functions count; those under `if TYPE_CHECKING`
+    do too, which is at worst too careful. Packages above a module do not: a room's `__init__` holds a docstring alone.
     """
-    found: dict[str, Path] = {}
-    waiting = [name, *IN_ALL_KEYS]
-    while waiting:
-        module = waiting.pop()
-        path = module_file(module)
-        if module in found or module in NOT_IN_KEYS or path is None:
-            continue
-        found[module] = path
-        if (beside := path.with_suffix(COMPILED)).is_file():
-            found[f"{module}{COMPILED}"] = beside
-        waiting += _imported(*_stamped(path))
-    return dict(sorted(found.items()))
+    return {module: path for module, path, _ in _reached(name)}
 
 
 def code_hash(name: str) -> str:
-    """Sha256 over the syntax trees, without comments and docstrings, of every module that `name` reaches."""
+    """Sha256 of the code that `name` reaches, blind to where a module lies and what it is called.
+
+    Hashed are the syntax trees of the modules, in order of the walk over the imports, without comments, docstrings and
+    imports of the project. For an import stand the name that it binds and the number of the module in that walk.
+    """
+    reached = _reached(name)
+    numbers = {module: number for number, (module, _, _) in enumerate(reached)}
     total = hashlib.sha256()
-    for module, tree in tree_hashes(name).items():
-        total.update(f"{module}\n{tree}\n".encode())
+    for _, path, links in reached:
+        numbered = [(bound, attribute, numbers.get(module)) for bound, attribute, module in links]
+        total.update(f"{_tree_hash(*_stamped(path))} {numbered}\n".encode())
     return total.hexdigest()
-
-
-def tree_hashes(name: str, *more: str) -> dict[str, str]:
-    """Sha256 of the syntax tree of every module that `name` reaches, and of `more` modules: by name, sorted."""
-    files = closure(name) | {other: path for other in more if (path := module_file(other))}
-    return {module: _tree_hash(*_stamped(path)) for module, path in sorted(files.items())}
 
 
 def changed_since_read(name: str) -> bool:
     """Whether a module that `name` reaches is another one than when this process first asked, soon after loading it."""
     return any(_first_tree_hash(path) != _tree_hash(*_stamped(path)) for path in closure(name).values())
+
+
+Link = tuple[str, str, str]
+"""An import: the name that it binds, the attribute that it takes (empty for a whole module), and the module."""
+
+
+def _reached(name: str) -> list[tuple[str, Path, list[Link]]]:
+    """Every module that `name` reaches with its file and its imports, in an order that no name of a module changes."""
+    found: dict[str, tuple[str, Path, list[Link]]] = {}
+    waiting = [name, *IN_ALL_KEYS]
+    for module in waiting:
+        path = module_file(module)
+        if module in found or path is None or (module in NOT_IN_KEYS and module != name):
+            continue
+        links = sorted((_resolved(*link) for link in _imported(*_stamped(path))), key=lambda link: link[:2])
+        found[module] = module, path, links
+        if (beside := path.with_suffix(COMPILED)).is_file():
+            found[f"{module}{COMPILED}"] = f"{module}{COMPILED}", beside, []
+        waiting += [target for _, _, target in links]
+    return list(found.values())
+
+
+def _resolved(bound: str, attribute: str, module: str) -> Link:
+    inner = f"{module}.{attribute}"
+    return (bound, "", inner) if attribute and module_file(inner) else (bound, attribute, module)
 
 
 @cache
@@ -113,38 +128,39 @@ def _parse(path: Path) -> ast.Module:
 
 
 @cache
-def _imported(path: Path, _mtime: int, _size: int) -> tuple[str, ...]:
-    names: set[str] = set()
-    for node in ast.walk(_parse(path)):
+def _imported(path: Path, _mtime: int, _size: int) -> tuple[Link, ...]:
+    links: list[Link] = []
+    for node in filter(_is_project_import, ast.walk(_parse(path))):
         if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    inside = [name for name in names if name.split(".")[0] in PACKAGES]
-    parents = {".".join(name.split(".")[:depth]) for name in inside for depth in range(1, name.count(".") + 1)}
-    return tuple(sorted({*inside, *parents}))
+            links += [(alias.asname or alias.name, "", alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            links += [(alias.asname or alias.name, alias.name, node.module) for alias in node.names]
+    return tuple(links)
 
 
 @cache
 def _tree_hash(path: Path, _mtime: int, _size: int) -> str:
-    if path.suffix == COMPILED:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    tree = _parse(path)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            node.body = [part for part in node.body if not _is_text(part)]
-    return hashlib.sha256(_shape(tree).encode()).hexdigest()
+    text = path.read_bytes() if path.suffix == COMPILED else _shape(_parse(path)).encode()
+    return hashlib.sha256(text).hexdigest()
 
 
 def _shape(node: object) -> str:
     """Text of a syntax tree without its empty fields: `ast.dump` tells others of them in every version of Python."""
     if isinstance(node, ast.AST):
-        told = (f"{name}={_shape(value)}" for name, value in ast.iter_fields(node) if value not in (None, []))
-        return f"{type(node).__name__}({','.join(told)})"
+        told = ((name, _shape(value)) for name, value in ast.iter_fields(node) if value is not None)
+        return f"{type(node).__name__}({','.join(f'{name}={shape}' for name, shape in told if shape != '[]')})"
     if isinstance(node, list):
-        return f"[{','.join(map(_shape, node))}]"
+        return f"[{','.join(_shape(part) for part in node if not _is_left_out(part))}]"
     return repr(node)
 
 
-def _is_text(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+def _is_left_out(node: object) -> bool:
+    """Whether a statement is text, nothing, or an import of a project module, which `code_hash` tells by its target."""
+    text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    return text or isinstance(node, ast.Pass) or _is_project_import(node)
+
+
+def _is_project_import(node: object) -> bool:
+    if isinstance(node, ast.ImportFrom):
+        return node.level == 0 and node.module is not None and node.module.split(".")[0] in PACKAGES
+    return isinstance(node, ast.Import) and any(alias.name.split(".")[0] in PACKAGES for alias in node.names)

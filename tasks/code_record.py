@@ -14,7 +14,7 @@ from pathlib import Path
 
 from robustdd.disk import write_atomically
 from robustdd.errors import RobustddError, UserError
-from tasks.code import tree_hashes
+from tasks.code import code_hash
 from tasks.stages import STAGES, module_of
 
 log = logging.getLogger("robustdd.run")
@@ -26,13 +26,13 @@ def recorded_in(study: Path, stage: str) -> Path:
 
 
 def code_of(stage: str) -> bytes:
-    """What that file says, as the code is now: the hash of every module that the stage reaches.
+    """What that file says, as the code is now: the hash in the stage's keys, and that of the sections of params.yaml.
 
-    With them the sections of params.yaml, which are in no key but decide how a study is read. Code that cannot be read
-    is told in place of them: the stages that reach it fail, and the others need not.
+    The sections are in no key but decide how a study is read. Code that cannot be read is told in place of both: the
+    stages that reach it fail, and the others need not.
     """
     try:
-        told = tree_hashes(module_of(stage), "robustdd.params")
+        told = {"code": code_hash(module_of(stage)), "params": code_hash("robustdd.params")}
     except (SyntaxError, ValueError, OSError) as error:
         told = {"error": str(error)}
     return f"{json.dumps(told, indent=1)}\n".encode()

@@ -28,7 +28,7 @@ def waves(study: Study, view: str, layout: Layout) -> Iterator[list[Unit]]:
     yield units
 
 
-@cached_task
+@cached_task("consistency.weigh")
 def weigh(unit: Unit, work: Work) -> Made:
     """Dynamic weight of every sample under one teacher, with the blend of that teacher's last epoch.
 

@@ -65,7 +65,7 @@ def _params(study: Study, row: str) -> dict[str, Any]:
     }
 
 
-@cached_task
+@cached_task("distill.distil")
 def distil(unit: Unit, work: Work) -> Made:
     """Choose real images as the first set and, for a matched method, move it along the teachers' trajectories."""
     data, params, classes = training_images(unit), unit.params, len(class_names(unit))

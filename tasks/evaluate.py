@@ -37,7 +37,7 @@ def waves(study: Study, row: str, layout: Layout) -> Iterator[list[Unit]]:
     yield [Unit(join.name, place, "accuracy", {"row": told, "seeds": study.evaluate.seeds}, joined)]
 
 
-@cached_task
+@cached_task("evaluate.train")
 def train(unit: Unit, work: Work) -> Made:
     """Train one network and measure it on the test images, and on the noisy hold-out where there is one.
 
@@ -69,7 +69,7 @@ def _on_device(unit: Unit) -> SyntheticSet:
     return SyntheticSet.from_tensors(tensors)
 
 
-@cached_task
+@cached_task("evaluate.join")
 def join(unit: Unit, work: Work) -> Made:
     """Every seed's accuracy of a row in one file."""
     parts: list[dict[str, Any]] = [

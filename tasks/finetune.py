@@ -54,7 +54,7 @@ def waves(study: Study, view: str, layout: Layout) -> Iterator[list[Unit]]:
     yield units
 
 
-@cached_task
+@cached_task("finetune.finetune")
 def finetune(unit: Unit, work: Work) -> Made:
     """Clean target of every start epoch of one teacher; those that an earlier run made are kept."""
     data, params, index = training_images(unit), unit.params, unit.params["index"]

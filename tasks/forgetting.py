@@ -48,7 +48,7 @@ def waves(study: Study, cell: str, layout: Layout) -> Iterator[list[Unit]]:
     yield [Unit(join.name, place, "forgetting", values, {**inputs, **joined})]
 
 
-@cached_task
+@cached_task("forgetting.watch")
 def watch(unit: Unit, work: Work) -> Made:
     """Train on one half, then on the other, and watch when the first half is learnt and forgotten."""
     params: Forgetting = unit.params["forgetting"]
@@ -66,7 +66,7 @@ def watch(unit: Unit, work: Work) -> Made:
     )
 
 
-@cached_task
+@cached_task("forgetting.join")
 def join(unit: Unit, work: Work) -> Made:
     """A sample's epochs (mean over the seeds), forgetting score and static weight, in the order of the images.
 

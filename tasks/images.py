@@ -61,7 +61,7 @@ def _opened(unit: Unit) -> Source:
     return source
 
 
-@cached_task
+@cached_task("images.read_train")
 def read_train(unit: Unit, work: Work) -> Made:
     """Training images uint8; ids, labels, clean labels where known, whether held out or trained on; class names."""
     params: Dataset = unit.params["dataset"]
@@ -83,7 +83,7 @@ def read_train(unit: Unit, work: Work) -> Made:
     )
 
 
-@cached_task
+@cached_task("images.read_test")
 def read_test(unit: Unit, work: Work) -> Made:
     """Test images uint8 and their labels, in a file that only `evaluate` and `train-full` read."""
     test = _opened(unit).test()
@@ -92,7 +92,7 @@ def read_test(unit: Unit, work: Work) -> Made:
     return Made({"test.safetensors": tensors_file(images=test.images, labels=test.labels)}, {"images": len(test)})
 
 
-@cached_task
+@cached_task("images.fit_whitening")
 def fit_whitening(unit: Unit, work: Work) -> Made:
     """Whitening of the images that are trained on."""
     images = load_file(unit.path("train", "train.safetensors"))["images"]

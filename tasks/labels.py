@@ -20,7 +20,7 @@ def waves(study: Study, cell: str, layout: Layout) -> Iterator[list[Unit]]:
     yield [Unit(label.name, layout.place("labels", cell), "labels", params, {"train": Input(images, "train")})]
 
 
-@cached_task
+@cached_task("labels.label")
 def label(unit: Unit, work: Work) -> Made:
     """Corrupt the clean labels, or take human ones; the manifest tells matrix, rate and a hash of the labels.
 

@@ -45,9 +45,9 @@ class Look:
 def look_of(unit: Unit) -> Look | None:
     """How to look at a unit; None for one that has nothing to show but its progress."""
     match unit.task:
-        case "tasks.distill.distil":
+        case "distill.distil":
             return Look("iteration", _Distilled(unit).see)
-        case "tasks.teachers.train":
+        case "teachers.train":
             return Look("epoch", _Teacher(unit).see)
     return None
 

@@ -69,7 +69,7 @@ def prefect_task(name: str) -> Task[[Unit, WorkerSetup], dict[str, Any]]:
             watch.close()
 
     return task(
-        name=name.removeprefix("tasks."),
+        name=name,
         task_run_name="{unit.place} {unit.name}",
         cache_policy=ArtifactPolicy(),
         persist_result=True,

@@ -56,7 +56,7 @@ def _settings(study: Study) -> dict[str, Any]:
     return {name: value for name, value in sections.items() if isinstance(value, Mapping) and name != "grid"}
 
 
-@cached_task
+@cached_task("report.summarise")
 def summarise(unit: Unit, work: Work) -> Made:
     """Tables (CSV, Markdown, LaTeX, JSON) and figures (PNG) of the study."""
     return Made(dict(report_files(_results(unit))))

@@ -45,7 +45,7 @@ def waves(study: Study, view: str, layout: Layout) -> Iterator[list[Unit]]:
     yield [Unit(aggregate.name, layout.place("subset", view), "reliability", {"subset": study.subset}, inputs)]
 
 
-@cached_task
+@cached_task("subset.aggregate")
 def aggregate(unit: Unit, work: Work) -> Made:
     """Final weights of every teacher (raw, as the paper writes them), their mean and variance, and the subset."""
     data = _labels(unit)

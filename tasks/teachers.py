@@ -72,7 +72,7 @@ def teacher_params(study: Study, view: str, index: int, maximum: float) -> dict[
     }
 
 
-@cached_task
+@cached_task("teachers.train")
 def train(unit: Unit, work: Work) -> Made:
     """Train one teacher and keep its parameters before the first and after every epoch."""
     data, params = training_images(unit), unit.params

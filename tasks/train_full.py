@@ -36,7 +36,7 @@ def waves(study: Study, cell: str, layout: Layout) -> Iterator[list[Unit]]:
     yield [Unit(join.name, place, "full", {"cell": cell, "seeds": study.train_full.seeds}, joined)]
 
 
-@cached_task
+@cached_task("train-full.train")
 def train(unit: Unit, work: Work) -> Made:
     """Train one network on the observed labels; its test accuracy at the last epoch, and at the best one on test.
 
@@ -60,7 +60,7 @@ def train(unit: Unit, work: Work) -> Made:
     return Made({f"{unit.name}.json": json_file(values)})
 
 
-@cached_task
+@cached_task("train-full.join")
 def join(unit: Unit, work: Work) -> Made:
     """Every seed's accuracies of a cell in one file."""
     parts = [json.loads(unit.path(f"seed-{seed}", f"seed-{seed}.json").read_bytes()) for seed in unit.params["seeds"]]

@@ -15,8 +15,9 @@ from robustdd.errors import UserError
 from robustdd.progress import Listener
 from tasks.code import code_hash
 from tasks.layout import Place
+from tasks.stages import module_of
 
-KEY_SCHEMA = 1
+KEY_SCHEMA = 2
 """Raised when the meaning of a key changes: every artifact is then made anew."""
 
 STUDY_WIDE = frozenset({"device", "network", "threads"})
@@ -36,12 +37,17 @@ class Unit:
     """One artifact to make: by which task, from which values and inputs, and where it goes."""
 
     task: str
-    """Module and function, such as `tasks.teachers.train`."""
+    """Stage and task, such as `teachers.train`, as its `cached_task` declares it."""
     place: Place
     name: str
     params: Mapping[str, Any]
     """Every value that the result depends on: frozen sections of params.yaml, numbers, texts."""
     inputs: Mapping[str, Input] = field(default_factory=dict)
+
+    @property
+    def stage(self) -> str:
+        """The stage that declares the task."""
+        return self.task.partition(".")[0]
 
     @property
     def folder(self) -> Path:
@@ -91,7 +97,7 @@ def key_of(unit: Unit) -> Key:
     inputs: dict[str, str] = {}
     for label, needed in sorted(unit.inputs.items()):
         inputs |= {f"{label}/{file}": sha for file, sha in input_digests(needed).items()}
-    code = code_hash(unit.task.rpartition(".")[0])
+    code = stage_code(module_of(unit.stage))
     parts = {"schema": KEY_SCHEMA, "task": unit.task, "params": params, "inputs": inputs, "code": code}
     text = json.dumps(parts, sort_keys=True, allow_nan=False)
     return Key(hashlib.sha256(text.encode()).hexdigest(), params, inputs, code)

@@ -17,7 +17,7 @@ from robustdd.artifacts import digest, publish, read_manifest, recover, sidecar,
 from robustdd.errors import CorruptArtifact
 
 CODE = "0" * 64
-FIELDS: dict[str, Any] = {"task": "tasks.labels.corrupt", "key": "k", "params": {"rate": 0.4, "seeds": (0, 1)}}
+FIELDS: dict[str, Any] = {"task": "labels.corrupt", "key": "k", "params": {"rate": 0.4, "seeds": (0, 1)}}
 FIELDS |= {"inputs": {"images/images.safetensors": "1" * 64}, "code": CODE}
 OLD = {"a.bin": b"old a" * 100, "b.bin": b"old b", "gone.bin": b"old only"}
 NEW: dict[str, Any] = {"a.bin": b"new a", "b.bin": lambda path: path.write_bytes(b"new b" * 100), "c.bin": b"new only"}

@@ -49,9 +49,9 @@ def edit(tree: Path, name: str, old: str, new: str) -> None:
     (tree / name).write_text(text.replace(old, new))
 
 
-def test_the_closure_follows_imports_inside_functions_and_the_packages_above(tree: Path) -> None:
+def test_the_closure_follows_imports_inside_functions(tree: Path) -> None:
     found = closure("tasks.stage")
-    assert list(found) == ["robustdd.errors", "robustdd.near", "robustdd.near.deep", "tasks.stage"]
+    assert list(found) == ["tasks.stage", "robustdd.near", "robustdd.errors", "robustdd.near.deep"]
     assert found["robustdd.near"] == tree / "robustdd/near/__init__.py"
 
 
@@ -74,7 +74,7 @@ def test_whoever_may_run_the_cpp_has_all_of_its_files_in_the_closure() -> None:
 
 def test_a_module_of_names_imported_from_a_package_belongs_to_the_closure(tree: Path) -> None:
     edit(tree, "tasks/stage.py", "import robustdd.near\n", "from robustdd import aside\n")
-    assert list(closure("tasks.stage")) == ["robustdd.aside", "tasks.stage"]
+    assert list(closure("tasks.stage")) == ["tasks.stage", "robustdd.aside"]
 
 
 @pytest.mark.parametrize(
@@ -91,6 +91,7 @@ def test_a_module_of_names_imported_from_a_package_belongs_to_the_closure(tree: 
         ("robustdd/params.py", "SECTION = 1", "SECTION = 2"),
         ("robustdd/__init__.py", "import robustdd.aside", "import robustdd.near"),
         ("tasks/units.py", "import robustdd.aside", "import robustdd.errors"),
+        ("tasks/stage.py", "import SECTION\n", "import SECTION\n\npass\n"),
     ],
 )
 def test_text_layout_and_what_is_not_reached_leave_the_hash(tree: Path, name: str, old: str, new: str) -> None:
@@ -121,10 +122,36 @@ def test_a_change_of_what_runs_changes_the_hash(tree: Path, name: str, old: str,
     assert code_hash("tasks.stage") == before
 
 
-def test_a_new_module_of_the_same_text_changes_the_hash(tree: Path) -> None:
+def test_a_module_that_is_elsewhere_and_called_otherwise_leaves_the_hash(tree: Path) -> None:
     before = code_hash("tasks.stage")
-    (tree / "robustdd/near/deeper.py").write_text(TREE["robustdd/near/deep.py"])
-    edit(tree, "robustdd/near/__init__.py", "deep", "deeper")
+    (tree / "robustdd/far").mkdir()
+    (tree / "robustdd/near/deep.py").rename(tree / "robustdd/far/deeper.py")
+    edit(
+        tree,
+        "robustdd/near/__init__.py",
+        "from robustdd.near import deep\n",
+        "from robustdd.far import deeper as deep\n",
+    )
+    (tree / "robustdd/errors.py").rename(tree / "robustdd/far/trouble.py")
+    edit(tree, "robustdd/near/__init__.py", "from robustdd.errors import", "from robustdd.far.trouble import")
+    assert code_hash("tasks.stage") == before
+    edit(tree, "robustdd/far/deeper.py", "math.pi", "math.tau")
+    assert code_hash("tasks.stage") != before
+
+
+def test_names_that_come_from_each_other_s_modules_change_the_hash(tree: Path) -> None:
+    (tree / "robustdd/two.py").write_text("Trouble = 2\n")
+    edit(tree, "tasks/stage.py", "from tasks.units", "from robustdd.two import Trouble as Two\nfrom tasks.units")
+    before = code_hash("tasks.stage")
+    edit(tree, "tasks/stage.py", "from robustdd.two", "from robustdd.errors")
+    edit(tree, "robustdd/near/__init__.py", "from robustdd.errors", "from robustdd.two")
+    assert code_hash("tasks.stage") != before
+
+
+def test_modules_that_import_each_other_are_told_apart(tree: Path) -> None:
+    edit(tree, "robustdd/near/deep.py", "import math\n", "import math\n\nfrom robustdd.near import read\n")
+    before = code_hash("tasks.stage")
+    edit(tree, "robustdd/near/deep.py", "math.pi", "math.tau")
     assert code_hash("tasks.stage") != before
 
 
@@ -133,7 +160,7 @@ def test_the_hash_is_of_the_syntax_and_of_no_python_version(tree: Path) -> None:
     (tree / "tasks/stage.py").write_text(
         "def f(x, *, y=None):\n    return [x, y, f'{x!r:>5}', ...]\n\n\nclass A:\n    z: int = 0\n"
     )
-    assert code_hash("tasks.stage") == "78dd7f82f1860f61842222c06ef9a265404e9bc673511bc68b8bf2c9dd238b03"
+    assert code_hash("tasks.stage") == "4d562442fc88e2cf27daedc4f26713ae78fc3430edf3009dc84d7b2e767a88af"
 
 
 def test_every_stage_reaches_the_core_and_nothing_that_only_says_when_it_runs() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from robustdd.errors import UserError
 from tasks import code
-from tasks.code import closure, code_hash
+from tasks.code import code_hash
 from tasks.code_record import code_of, record_code, recorded_in, require_recorded
 from tasks.stages import STAGES, module_of
 from tests.pipeline import CODE, environment, run
@@ -32,12 +32,26 @@ def edit(path: Path, more: str) -> None:
     path.write_text(path.read_text() + more)
 
 
-def test_it_names_all_that_is_in_the_key_and_the_sections_of_params(tree: Path, tmp_path: Path) -> None:
+def test_it_tells_the_code_in_the_keys_and_the_sections_of_params(tree: Path, tmp_path: Path) -> None:
     assert record_code(tmp_path) == list(STAGES)
     for stage in STAGES:
         told = json.loads(recorded_in(tmp_path, stage).read_bytes())
-        assert list(told) == sorted({*closure(module_of(stage)), "robustdd.params"})
+        assert told == {"code": code_hash(module_of(stage)), "params": code_hash("robustdd.params")}
     assert record_code(tmp_path) == []
+
+
+def test_a_module_moved_starts_no_stage_and_an_edit_of_it_those_that_reach_it(tree: Path, tmp_path: Path) -> None:
+    record_code(tmp_path)
+    (tree / "robustdd/elsewhere").mkdir()
+    moved = (tree / "robustdd/weights.py").rename(tree / "robustdd/elsewhere/heft.py")
+    importers = [path for path in tree.rglob("*.py") if "from robustdd.weights import" in path.read_text()]
+    for path in importers:
+        path.write_text(path.read_text().replace("robustdd.weights", "robustdd.elsewhere.heft"))
+    assert len(importers) > 3 and record_code(tmp_path) == []
+    text = moved.read_text()
+    assert text.count("return 1 - jensen_shannon_to_one_hot(") == 1, "this is the last line of dynamic_weight"
+    moved.write_text(text.replace("return 1 - jensen_shannon_to_one_hot(", "return 2 - jensen_shannon_to_one_hot("))
+    assert record_code(tmp_path) == ["teachers", "consistency", "subset"]
 
 
 EDITS: tuple[tuple[str, str, tuple[str, ...]], ...] = (

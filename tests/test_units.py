@@ -19,7 +19,7 @@ from tasks.units import Input, Unit, key_of, plain
 from tests.pipeline import all_units, change, keys, units
 from tests.studies import CELL, PLAIN, SGR, tiny_study
 
-READS_TEST = ("tasks.evaluate.train", "tasks.train_full.train")
+READS_TEST = ("evaluate.train", "train-full.train")
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def unit(tmp_path: Path) -> Unit:
         code="0" * 64,
     )
     inputs = {"train": Input(layout.artifact("images", "d"), "train")}
-    return Unit("tasks.labels.observe", layout.place("labels", "c"), "labels", {"noise": Noise("none"), "n": 1}, inputs)
+    return Unit("labels.observe", layout.place("labels", "c"), "labels", {"noise": Noise("none"), "n": 1}, inputs)
 
 
 def test_a_key_is_made_of_values_input_bytes_and_code(unit: Unit) -> None:
@@ -56,7 +56,7 @@ def test_another_value_is_another_key(unit: Unit, params: dict[str, object]) -> 
 
 def test_another_task_code_or_schema_is_another_key(unit: Unit, monkeypatch: pytest.MonkeyPatch) -> None:
     before = key_of(unit).key
-    assert key_of(replace(unit, task="tasks.labels.other")).key != before
+    assert key_of(replace(unit, task="labels.other")).key != before
     with monkeypatch.context() as patch:
         patch.setattr(units_module, "code_hash", lambda name: "1" * 64)
         assert key_of(unit).key != before
