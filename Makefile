@@ -53,7 +53,7 @@ test: setup lint
 
 soak: setup
 	@python -m pip install --quiet --no-input --disable-pip-version-check --no-build-isolation -c locks/$(FLAVOUR).txt -e ".[ray]"
-	@python -m pytest -q -m soak --timeout=3600 -p tests.soak_record -n 2 --dist loadfile
+	@python -m pytest -q -m soak --timeout=3600 -p tests.support.soak_record -n 2 --dist loadfile
 
 lint: setup
 	@ruff format --check --quiet .

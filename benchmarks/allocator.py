@@ -25,9 +25,9 @@ from benchmarks.cases import gradient_of, training_of
 from benchmarks.problem import problem
 from benchmarks.timing import memory, seconds
 from robustdd.allocator import keep_freed_memory
-from robustdd.commit import commit
 from robustdd.devices import device_model
-from robustdd.disk import write_atomically
+from robustdd.store.disk import write_atomically
+from robustdd.store.provenance import commit
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 WORKS = {

@@ -16,19 +16,19 @@ from torch import Tensor
 from benchmarks import peers
 from benchmarks.problem import Problem, images, problem
 from benchmarks.timing import interleaved, matmul_peak, peak_bytes
-from robustdd.arithmetic import arithmetic_of
-from robustdd.compiling import can_compile
-from robustdd.convnet import ConvNet
-from robustdd.engine import PLAIN
+from robustdd.distillation.gradients import trajectory_gradients
+from robustdd.distillation.synthetic import SyntheticSet
+from robustdd.engine.compiling import can_compile
+from robustdd.engine.conv import arithmetic_of
+from robustdd.engine.settings import PLAIN
+from robustdd.engine.train_step import differentiate_by
 from robustdd.errors import UserError
 from robustdd.exactness import compute_exactly
-from robustdd.fused_training import differentiate_by
-from robustdd.gradients import trajectory_gradients
-from robustdd.neighbours import nearest_neighbours
+from robustdd.networks.convnet import ConvNet
+from robustdd.networks.training import Optimizer, Trained, train_epoch
 from robustdd.params import Engine
 from robustdd.rng import generator
-from robustdd.synthetic import SyntheticSet
-from robustdd.training import Optimizer, Trained, train_epoch
+from robustdd.weighting.neighbours import nearest_neighbours
 
 ENGINES = {
     "adjoint": PLAIN,

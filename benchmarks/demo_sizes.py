@@ -16,8 +16,8 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from flows.stage import run_stage
-from robustdd.commit import commit
-from robustdd.study import load_study
+from robustdd.store.provenance import commit
+from robustdd.study.load import load_study
 
 ROOT = Path(__file__).resolve().parent.parent
 CELL, PLAIN, SGR = "digits-sym40", "digits-sym40-plain", "digits-sym40-sgr"

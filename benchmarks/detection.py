@@ -22,14 +22,14 @@ from torch import Tensor
 
 from benchmarks.detection_table import as_markdown
 from flows.stage import run_stage
-from robustdd.artifacts import read_manifest, write_atomically
+from robustdd.networks.training import predict
 from robustdd.params import Study
-from robustdd.study import load_study, params_of
-from robustdd.training import predict
-from tasks import consistency
-from tasks.layout import Layout
-from tasks.reading import class_names, network_for, training_images
-from tasks.units import Unit
+from robustdd.store.artifacts import read_manifest, write_atomically
+from robustdd.study.load import load_study, params_of
+from tasks.cache.layout import Layout
+from tasks.cache.unit import Unit
+from tasks.files import class_names, network_for, training_images
+from tasks.stages import consistency
 
 ROOT = Path(__file__).resolve().parent.parent
 

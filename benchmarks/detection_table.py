@@ -8,7 +8,7 @@ from textwrap import fill
 from typing import Any
 
 from benchmarks.markdown import table
-from robustdd.quality import RANKINGS
+from robustdd.reporting.label_quality import RANKINGS
 
 Run = dict[str, Any]
 

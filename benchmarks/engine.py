@@ -25,9 +25,9 @@ import torch
 
 from benchmarks.engine_table import as_markdown
 from benchmarks.problem import CACHE, teacher
-from robustdd.commit import commit
 from robustdd.devices import device_model
-from robustdd.disk import write_atomically
+from robustdd.store.disk import write_atomically
+from robustdd.store.provenance import commit
 
 GPU_SECONDS = 300
 """What one case may take of a GPU that is lent by the minute."""

@@ -21,16 +21,16 @@ from benchmarks.evidence_draws import over_draws
 from benchmarks.evidence_networks import LOOKED_AT, clean_targets, knowledge
 from benchmarks.evidence_spread import spreads
 from benchmarks.evidence_table import as_markdown
-from robustdd.artifacts import read_manifest, write_atomically
-from robustdd.collect import read_runs
-from robustdd.commit import commit
+from robustdd.distillation.sampling import draw_iteration
 from robustdd.params import MATCHED, Row, Study, Subset
-from robustdd.reliability import reliable_subset
-from robustdd.results import RowAccuracy
-from robustdd.schedule import draw_iteration
-from robustdd.study import load_study
-from tasks.layout import Layout
-from tasks.reading import column, known_column, read_table
+from robustdd.reporting.collect import read_runs
+from robustdd.reporting.records import RowAccuracy
+from robustdd.store.artifacts import read_manifest, write_atomically
+from robustdd.store.provenance import commit
+from robustdd.study.load import load_study
+from robustdd.weighting.reliability import reliable_subset
+from tasks.cache.layout import Layout
+from tasks.files import column, known_column, read_table
 
 ROOT = Path(__file__).resolve().parent.parent
 RATIOS = (0.4, 0.5, 0.6, 0.7)

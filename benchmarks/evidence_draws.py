@@ -8,11 +8,11 @@ from typing import Any
 from benchmarks.evidence_spread import drawn_alike
 from benchmarks.markdown import table
 from benchmarks.paired import HEADER, cells
-from robustdd.differences import Comparison, comparisons
+from robustdd.evaluation.statistics import PairedDifference, paired_difference
 from robustdd.params import Study
-from robustdd.results import RowAccuracy
-from robustdd.statistics import PairedDifference, paired_difference
-from robustdd.tabular import points
+from robustdd.reporting.differences import Comparison, comparisons
+from robustdd.reporting.records import RowAccuracy
+from robustdd.reporting.tabular import points
 
 Found = dict[str, Any]
 

@@ -11,14 +11,14 @@ from safetensors import safe_open
 from torch import Tensor
 from torch.nn import functional as F
 
-from robustdd.convnet import ConvNet
+from robustdd.networks.convnet import ConvNet
+from robustdd.networks.training import predict
 from robustdd.params import Study
-from robustdd.training import predict
-from tasks import finetune as targets
-from tasks import teachers
-from tasks.layout import Layout
-from tasks.reading import LabelledImages, class_names, network_for, training_images
-from tasks.units import Unit
+from tasks.cache.layout import Layout
+from tasks.cache.unit import Unit
+from tasks.files import LabelledImages, class_names, network_for, training_images
+from tasks.stages import finetune as targets
+from tasks.stages import teachers
 
 LOOKED_AT = 2000
 """Training images, the first of them, on which networks are asked."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from robustdd.params import Study
-from robustdd.results import RowAccuracy
+from robustdd.reporting.records import RowAccuracy
 
 Found = dict[str, Any]
 Means = Mapping[tuple[str, int], float]

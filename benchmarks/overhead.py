@@ -26,10 +26,10 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from flows.with_server import loopback_server
-from robustdd.commit import commit
-from tests.dvc_project import STUDY, make_project, project_environment, resolved
-from tests.pipeline import environment, run_all
-from tests.studies import SGR, tiny_study, write_study
+from robustdd.store.provenance import commit
+from tests.support.dvc_project import STUDY, make_project, project_environment, resolved
+from tests.support.pipeline import environment, run_all
+from tests.support.studies import SGR, tiny_study, write_study
 
 ROOT = Path(__file__).resolve().parent.parent
 REPEATS = 5
@@ -64,7 +64,7 @@ def stages(scratch: Path) -> dict[str, Any]:
     run_all(study, but=("consistency", "subset", "finetune", "distill", "evaluate", "train-full", "report"))
     env = environment(scratch / "home")
     command = (sys.executable, "-m", "flows.stage", *STAGE)
-    imports = "import flows.stage, tasks.teachers"
+    imports = "import flows.stage, tasks.stages.teachers"
     found = {
         "imports_direct": timed((sys.executable, "-c", imports), study, env),
         "imports_live": timed((sys.executable, "-c", f"{imports}, flows.live"), study, env),

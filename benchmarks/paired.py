@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from robustdd.differences import Comparison
-from robustdd.statistics import PairedDifference
-from robustdd.tabular import points
+from robustdd.evaluation.statistics import PairedDifference
+from robustdd.reporting.differences import Comparison
+from robustdd.reporting.tabular import points
 
 HEADER = ("difference", "from", "to (95 %)", "df", "verdict")
 

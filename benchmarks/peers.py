@@ -15,10 +15,10 @@ from torch.func import functional_call
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from robustdd.augment import draw
-from robustdd.matching import Goal
-from robustdd.student import StudentBatch
-from robustdd.synthetic import SyntheticSet
+from robustdd.distillation.matching import Goal
+from robustdd.distillation.student import StudentBatch
+from robustdd.distillation.synthetic import SyntheticSet
+from robustdd.networks.augment import draw
 
 DSA = "color_crop_cutout_flip_scale_rotate"
 

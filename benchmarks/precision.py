@@ -21,11 +21,11 @@ import torch
 from benchmarks.precision_runs import SIZES, Bench, Data, Run, Sizes, cases
 from benchmarks.precision_table import as_markdown
 from benchmarks.problem import CACHE
-from robustdd.commit import commit
 from robustdd.devices import device_model
-from robustdd.disk import write_atomically
-from tasks.code import code_hash
-from tasks.worker import prepare_torch
+from robustdd.store.disk import write_atomically
+from robustdd.store.provenance import commit
+from tasks.cache.code import code_hash
+from tasks.cache.worker import prepare_torch
 
 ROOT = Path(__file__).resolve().parent.parent
 

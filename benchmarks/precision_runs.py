@@ -12,24 +12,24 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from robustdd.convnet import ConvNet
-from robustdd.datasets import read
-from robustdd.disk import write_atomically
-from robustdd.distill import distill
-from robustdd.engine import PLAIN
-from robustdd.evaluate import evaluate_synthetic
-from robustdd.holdout import draw_used
-from robustdd.means import means_of
-from robustdd.noise import observe, realised_rate
+from robustdd.data.lazy_images import Images, whitened
+from robustdd.data.read import read
+from robustdd.data.split import draw_used
+from robustdd.data.whitening import fit
+from robustdd.distillation.distill import distill
+from robustdd.distillation.initialisation import selected_start
+from robustdd.distillation.synthetic import SyntheticSet
+from robustdd.engine.means import means_of
+from robustdd.engine.settings import PLAIN
+from robustdd.evaluation.evaluate import evaluate_synthetic
+from robustdd.networks.convnet import ConvNet
+from robustdd.networks.training import accuracy
+from robustdd.noise.api import observe, realised_rate
 from robustdd.params import Dataset, Engine, Evaluate, Neighbours, Network, Noise, Recipe, Teachers
-from robustdd.pixels import Images, whitened
 from robustdd.rng import generator
-from robustdd.selection import selected_start
-from robustdd.synthetic import SyntheticSet
-from robustdd.teachers import train_teacher
-from robustdd.training import accuracy
-from robustdd.trajectories import Trajectories
-from robustdd.whitening import fit
+from robustdd.store.disk import write_atomically
+from robustdd.trajectories.files import Trajectories
+from robustdd.trajectories.teachers import train_teacher
 
 Setting = Literal["plain", "compiled", "bfloat16"]
 """Of the engine: float32 as written; float32 compiled, the convolutions in C++ where they fit; compiled bfloat16."""

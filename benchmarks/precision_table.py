@@ -9,8 +9,8 @@ from typing import Any
 from benchmarks.markdown import table
 from benchmarks.paired import HEADER, cells
 from benchmarks.precision_runs import ARMS, SETTINGS
-from robustdd.statistics import paired_difference, sampling_reach, summarise, summarise_seeds
-from robustdd.tabular import DASH, percent
+from robustdd.evaluation.statistics import paired_difference, sampling_reach, summarise, summarise_seeds
+from robustdd.reporting.tabular import DASH, percent
 
 Run = dict[str, Any]
 Found = dict[int, Run]

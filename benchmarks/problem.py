@@ -11,13 +11,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from robustdd.augment import draw
-from robustdd.convnet import ConvNet
-from robustdd.matching import Goal
+from robustdd.distillation.matching import Goal
+from robustdd.distillation.student import StudentBatch
+from robustdd.distillation.synthetic import SyntheticSet
+from robustdd.networks.augment import draw
+from robustdd.networks.convnet import ConvNet
+from robustdd.networks.training import Optimizer, Trained, predict, train_epoch
 from robustdd.rng import generator
-from robustdd.student import StudentBatch
-from robustdd.synthetic import SyntheticSet
-from robustdd.training import Optimizer, Trained, predict, train_epoch
 
 CACHE = Path(os.environ.get("ROBUSTDD_BENCH", Path(__file__).resolve().parent.parent / ".robustdd" / "bench"))
 IMAGES = 5000
@@ -49,7 +49,7 @@ def images() -> tuple[Tensor, Tensor, bool]:
     """
     kept = CACHE / "cifar10.safetensors"
     if not kept.exists() and os.environ.get("ROBUSTDD_DATA"):
-        from robustdd.datasets import open_source
+        from robustdd.data.read import open_source
         from robustdd.params import Dataset
 
         found = open_source(Dataset("cifar10")).train()

@@ -21,10 +21,10 @@ import torch
 
 from benchmarks.table2_column import Column, TimeUpError
 from benchmarks.table2_scales import SCALES, Scale
-from robustdd.commit import commit
 from robustdd.devices import device_model
-from robustdd.disk import write_atomically
 from robustdd.exactness import compute_exactly
+from robustdd.store.disk import write_atomically
+from robustdd.store.provenance import commit
 
 ROOT = Path(__file__).resolve().parent.parent
 

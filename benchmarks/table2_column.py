@@ -15,27 +15,27 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from benchmarks.table2_scales import Scale
-from robustdd.checkpoint import Checkpoints
-from robustdd.consistency import consistency
-from robustdd.convnet import ConvNet
-from robustdd.datasets import read
-from robustdd.disk import write_atomically
-from robustdd.distill import distill
-from robustdd.evaluate import evaluate_synthetic
-from robustdd.finetune import clean_target
-from robustdd.forgetting import forgetting_score, halves, second_split, static_weight
-from robustdd.holdout import draw_used
-from robustdd.manifest import JSON
-from robustdd.noise import observe
+from robustdd.data.read import read
+from robustdd.data.split import draw_used
+from robustdd.data.whitening import fit
+from robustdd.distillation.distill import distill
+from robustdd.distillation.initialisation import selected_start
+from robustdd.distillation.synthetic import SyntheticSet
+from robustdd.evaluation.evaluate import evaluate_synthetic
+from robustdd.networks.convnet import ConvNet
+from robustdd.noise.api import observe
 from robustdd.params import Noise
-from robustdd.reliability import confidence_variance, reliable_subset
 from robustdd.rng import generator
-from robustdd.selection import selected_start
-from robustdd.synthetic import SyntheticSet
-from robustdd.teachers import train_teacher
-from robustdd.trajectories import Trajectories
-from robustdd.weights import blend_maxima, blended_weight
-from robustdd.whitening import fit
+from robustdd.store.checkpoints import Checkpoints
+from robustdd.store.disk import write_atomically
+from robustdd.store.manifest import JSON
+from robustdd.trajectories.clean_targets import clean_target
+from robustdd.trajectories.files import Trajectories
+from robustdd.trajectories.teachers import train_teacher
+from robustdd.weighting.consistency import consistency
+from robustdd.weighting.forgetting import forgetting_score, halves, second_split, static_weight
+from robustdd.weighting.reliability import confidence_variance, reliable_subset
+from robustdd.weighting.weights import blend_maxima, blended_weight
 
 ROWS = ("selected", "datm", "sgr", "ours")
 Tensors = dict[str, Tensor]

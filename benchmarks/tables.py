@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import allocator_table, detection_table, engine_table, evidence_table, precision_table
-from robustdd.artifacts import write_atomically
-from robustdd.collect import collect, report_paths
-from robustdd.readme import write_readme
-from robustdd.report import report_files
+from robustdd.reporting.collect import collect, report_paths
+from robustdd.reporting.readme import write_readme
+from robustdd.reporting.report import report_files
+from robustdd.store.artifacts import write_atomically
 
 ROOT = Path(__file__).resolve().parent.parent
 WRITERS: dict[str, Callable[[Any], str]] = {

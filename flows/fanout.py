@@ -16,10 +16,10 @@ from flows.pool import WorkerLost, WorkerPool
 from robustdd.devices import settled
 from robustdd.errors import RobustddError, UserError
 from robustdd.params import Study
-from robustdd.study import look_up
-from tasks.caching import Outcome, find, task_of
-from tasks.units import Unit, key_of, stage_code
-from tasks.worker import WorkerSetup, log_to_terminal
+from robustdd.study.load import look_up
+from tasks.cache.cache import Outcome, find, task_of
+from tasks.cache.unit import Unit, key_of, stage_code
+from tasks.cache.worker import WorkerSetup, log_to_terminal
 
 RUNNERS = ("threads", "processes", "dask", "ray")
 LOST = (WorkerLost.__name__, "KilledWorker", "WorkerCrashedError")

@@ -15,7 +15,7 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed
 
-from robustdd.artifacts import write_atomically
+from robustdd.store.artifacts import write_atomically
 
 log = logging.getLogger("robustdd.run")
 

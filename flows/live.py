@@ -34,11 +34,11 @@ from flows.naming import About
 from flows.runners import KeptHere, task_runner
 from flows.running import note_all
 from flows.stopping import heeded
-from robustdd.commit import commit
 from robustdd.errors import RobustddError
-from tasks.caching import Outcome, task_of
-from tasks.stopping import Stop, Stopped
-from tasks.units import Unit
+from robustdd.store.provenance import commit
+from tasks.cache.cache import Outcome, task_of
+from tasks.cache.unit import Unit
+from tasks.watch.stopping import Stop, Stopped
 
 # They tell who died, as `mark_dead` does, and each flow run would wait a second for their thread.
 NO_HEARTBEATS = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}

@@ -8,8 +8,8 @@ from typing import Any
 from uuid import UUID
 
 from flows.stopping import ask_all, heeded
-from robustdd.commit import commit
-from tasks.stopping import Stopped
+from robustdd.store.provenance import commit
+from tasks.watch.stopping import Stopped
 
 
 def run_as_flow(study: str, body: Callable[[], None]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from robustdd.params import Noise, Study
-from tasks.layout import Layout
+from tasks.cache.layout import Layout
 
 OF_CELL = ("labels", "forgetting", "train-full")
 OF_VIEW = ("teachers", "consistency", "subset", "finetune")

@@ -6,10 +6,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from robustdd.artifacts import write_atomically
-from tasks.caching import Outcome
-from tasks.layout import Layout
-from tasks.made import clear, left
+from robustdd.store.artifacts import write_atomically
+from tasks.cache.cache import Outcome
+from tasks.cache.layout import Layout
+from tasks.cache.made import clear, left
 
 
 def write_record(layout: Layout, stage: str, ident: str, outcomes: Sequence[Outcome]) -> None:

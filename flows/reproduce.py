@@ -24,11 +24,11 @@ from flows.stage import leave, run_stage, stage_module
 from flows.stopping import INTERRUPTED, asked, exit_code, stop_on_signals
 from flows.terminal import terminal
 from robustdd.errors import RobustddError
-from robustdd.study import load_study
-from tasks.caching import Outcome
-from tasks.code_record import record_code
-from tasks.layout import Layout
-from tasks.stopping import Stopped
+from robustdd.study.load import load_study
+from tasks.cache.cache import Outcome
+from tasks.cache.code_record import record_code
+from tasks.cache.layout import Layout
+from tasks.watch.stopping import Stopped
 
 log = logging.getLogger("robustdd.run")
 
@@ -99,7 +99,7 @@ def reproduce(
     Raises RobustddError for a study or flags that are wrong, before anything runs.
     """
     study, layout = load_study(folder), Layout(folder.resolve())
-    total = fanout_for(study, "tasks.images", runner, workers, address).workers
+    total = fanout_for(study, "tasks.stages.images", runner, workers, address).workers
     progress = Progress()
     record_code(layout.study)  # every file that DVC asks for: a study may be without some of the stages
 

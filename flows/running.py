@@ -12,9 +12,9 @@ from flows.fanout import Crew, Fanout, told
 from flows.naming import About
 from flows.server import answers
 from robustdd.errors import RobustddError
-from tasks.caching import Outcome
-from tasks.made import left as facts_left
-from tasks.units import Unit
+from tasks.cache.cache import Outcome
+from tasks.cache.made import left as facts_left
+from tasks.cache.unit import Unit
 
 log = logging.getLogger("robustdd.run")
 

@@ -20,19 +20,19 @@ from flows.record import write_record
 from flows.running import SERVER_LOST, run_units
 from flows.stopping import INTERRUPTED, exit_code, interrupted, leave_at_once, stop_on_signals, stoppable
 from flows.terminal import terminal
-from robustdd.artifacts import read_manifest
 from robustdd.errors import RobustddError, UserError
-from robustdd.manifest import SUFFIX
 from robustdd.params import Study
-from robustdd.study import load_study, require_id
-from tasks.caching import Outcome
-from tasks.code_record import record_code, require_recorded
-from tasks.layout import Layout
-from tasks.locking import only_writer
-from tasks.stages import STAGES, module_of
-from tasks.stopping import Stop, Stopped
-from tasks.units import Unit, made_with_settings_of, stage_code
-from tasks.worker import prepare_torch
+from robustdd.store.artifacts import read_manifest
+from robustdd.store.manifest import SUFFIX
+from robustdd.study.load import load_study, require_id
+from tasks.cache.cache import Outcome
+from tasks.cache.code_record import record_code, require_recorded
+from tasks.cache.layout import Layout
+from tasks.cache.locking import only_writer
+from tasks.cache.stages import STAGES, module_of
+from tasks.cache.unit import Unit, made_with_settings_of, stage_code
+from tasks.cache.worker import prepare_torch
+from tasks.watch.stopping import Stop, Stopped
 
 log = logging.getLogger("robustdd.run")
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import NoReturn
 
-from tasks.stopping import Stop, Stopped
+from tasks.watch.stopping import Stop, Stopped
 
 STOP_SECONDS = 15.0
 """What a unit has to come to the end of its step and save it: a scheduler that sends SIGTERM kills after 30."""

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tasks.reporting import Told, bars
-from tasks.worker import TerminalHandler, log_to_terminal
+from tasks.cache.worker import TerminalHandler, log_to_terminal
+from tasks.watch.progress import Told, bars
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

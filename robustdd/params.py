@@ -1,6 +1,6 @@
 """The frozen sections of params.yaml: every quantity that a result depends on, with its unit and its bounds.
 
-Plain dataclasses, so that the core runs without pydantic; `robustdd.study` validates files against them with pydantic.
+Plain dataclasses, so that the core runs without pydantic; `study.load` validates files against them with pydantic.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ class Network(Section):
 class Engine(Section):
     """How gradients are computed: the same mathematics in other time, other memory and other last digits.
 
-    `robustdd.engine` settles `auto`, and a chunk of 0, from params and the device alone; a key holds what it settled.
+    `engine.settings` settles `auto`, and a chunk of 0, from params and the device alone; a key holds what it settled.
     """
 
     compile: Literal["auto", "on", "off"] = "auto"
@@ -154,7 +154,7 @@ class Engine(Section):
     """Keep every student step's activations for the way back, so that memory grows with inner_steps; off: form them
     again."""
     chunk: Index = 0
-    """Synthetic images a pass; 0: as many as `robustdd.engine` finds good, most often the whole batch."""
+    """Synthetic images a pass; 0: as many as `robustdd.engine.settings` finds good, most often the whole batch."""
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from robustdd.artifacts import write_atomically
 from robustdd.errors import RobustddError, UserError
+from robustdd.store.artifacts import write_atomically
 
 log = logging.getLogger("robustdd.run")
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from tasks import caching
-from tests.dvc_project import FILE, STAGES, dvc, make_project, small_study
-from tests.pipeline import built_once, held, run_all
-from tests.studies import write_study
+from tasks.cache import cache as caching
+from tests.support.dvc_project import FILE, STAGES, dvc, make_project, small_study
+from tests.support.pipeline import built_once, held, run_all
+from tests.support.studies import write_study
 
 # Prefect warns, which is an error here, where the folder above its home is not there: as in a fresh clone.
 Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser().mkdir(parents=True, exist_ok=True)

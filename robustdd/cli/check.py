@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from robustdd.params import Noise, Study
-from robustdd.study import load_study, rows_of_view
+from robustdd.study.load import load_study, rows_of_view
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -35,7 +35,7 @@ def check(
 
 
 def _data(study: Study, folder: Path) -> list[str]:
-    from robustdd.data_check import data_lines
+    from robustdd.study.check_data import data_lines
 
     return list(data_lines(study, folder))
 

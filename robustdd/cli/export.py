@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from robustdd.export import export_images, export_picture, export_tensors
-from robustdd.stored import load_row
+from robustdd.reporting.export import export_images, export_picture, export_tensors
+from robustdd.study.rows import load_row
 
 
 class Format(StrEnum):

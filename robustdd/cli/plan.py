@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from robustdd.params import Study
-from robustdd.study import load_study
+from robustdd.study.load import load_study
 
 if TYPE_CHECKING:
     import torch
 
-    from robustdd.planning.plan import StagePlan
-    from robustdd.planning.throughput import Measured
+    from robustdd.study.plan import StagePlan
+    from robustdd.study.throughput import Measured
 
 
 def plan(
@@ -25,8 +25,8 @@ def plan(
     ] = False,
 ) -> None:
     """Say what STUDY will take: stages, steps, hours from a measured table, disk and memory; nothing is computed."""
-    from robustdd.planning.plan import nearest, plan_of
-    from robustdd.planning.throughput import read_table
+    from robustdd.study.plan import nearest, plan_of
+    from robustdd.study.throughput import read_table
 
     study = load_study(folder)
     device = _device(study)
@@ -62,10 +62,10 @@ def _model(device: torch.device) -> str:
 
 
 def _measure(device: torch.device, threads: int) -> None:
-    from robustdd.artifacts import write_atomically
     from robustdd.devices import resolve
-    from robustdd.planning import throughput
-    from robustdd.planning.measuring import measure
+    from robustdd.store.artifacts import write_atomically
+    from robustdd.study import throughput
+    from robustdd.study.measuring import measure
 
     found = measure(resolve(device.type), threads)
     path = Path(throughput.__file__).with_name(throughput.TABLE)

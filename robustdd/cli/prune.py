@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from robustdd.pruning import Needless, free, needless
+from robustdd.study.prune import Needless, free, needless
 
 GC = "DVC keeps copies until `dvc gc --workspace`, which goes by the dvc.lock and dvc.yaml files of the whole checkout"
 

@@ -11,13 +11,13 @@ from typing import Annotated
 
 import typer
 
-from robustdd import tables
-from robustdd.collect import collect, save
-from robustdd.differences import comparisons
-from robustdd.findings import caveats, result_lines
-from robustdd.readme import measured_on, write_readme
-from robustdd.results import StudyResults
-from robustdd.tabular import Table
+from robustdd.reporting import tables
+from robustdd.reporting.collect import collect, save
+from robustdd.reporting.differences import comparisons
+from robustdd.reporting.readme import measured_on, write_readme
+from robustdd.reporting.records import StudyResults
+from robustdd.reporting.summary import caveats, result_lines
+from robustdd.reporting.tabular import Table
 
 
 class Form(StrEnum):

@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from robustdd.errors import CorruptArtifact, UserError
-from robustdd.manifest import JOURNAL, SUFFIX
-from robustdd.verifying import verify as verify_artifact
+from robustdd.store.manifest import JOURNAL, SUFFIX
+from robustdd.store.verifying import verify as verify_artifact
 
 
 @dataclass
@@ -36,7 +36,7 @@ def verify(
 
 def _absent(folder: Path) -> list[str]:
     """Stages and ids of the study without any artifact."""
-    from robustdd.study import ids_of_stages, load_study
+    from robustdd.study.load import ids_of_stages, load_study
 
     if not (folder / "params.yaml").is_file():
         return []

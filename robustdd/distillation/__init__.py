@@ -1,0 +1,1 @@
+"""The synthetic set and how it learns to follow trajectories."""

@@ -1,0 +1,1 @@
+"""The gradients of networks and their second order: eager, compiled, in bfloat16."""

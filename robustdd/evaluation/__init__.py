@@ -1,0 +1,1 @@
+"""What a set is worth: accuracy of networks, ranking of wrong labels, intervals."""

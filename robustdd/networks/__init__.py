@@ -1,0 +1,1 @@
+"""ConvNets, how they are trained, and what augments their images."""

@@ -1,1 +1,0 @@
-"""What a study will cost, before anything runs: counts, bytes from shapes, hours from what was measured."""

@@ -1,0 +1,1 @@
+"""Teachers under SGR, their snapshots, and the clean targets of TIAT."""

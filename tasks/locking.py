@@ -1,7 +1,0 @@
-"""The lock of a stage's only writer, from the core: `python -m robustdd prune` takes it, too."""
-
-from __future__ import annotations
-
-from robustdd.locking import only_writer
-
-__all__ = ["only_writer"]

@@ -1,0 +1,81 @@
+"""The layers: flows -> tasks -> robustdd, and a core that knows no orchestrator."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+from tests.support.pipeline import CODE, environment
+
+
+def lint(folder: Path, home: Path) -> subprocess.CompletedProcess[str]:
+    """Run import-linter over the packages of `folder`."""
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-logo", "--no-cache"]
+    env = environment(home, PYTHONPATH=str(folder))
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+
+
+def test_every_contract_is_kept(tmp_path: Path) -> None:
+    done = lint(CODE, tmp_path)
+    contracts = tomllib.loads((CODE / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    assert done.returncode == 0, done.stdout
+    assert len(contracts) >= 3 and f"{len(contracts)} kept, 0 broken" in done.stdout
+
+
+def test_an_orchestrator_in_the_core_is_found(tmp_path: Path) -> None:
+    """The contracts of this project over a small tree that breaks each of them."""
+    (tmp_path / "pyproject.toml").write_bytes((CODE / "pyproject.toml").read_bytes())
+    texts = {
+        "robustdd/__init__.py": "",
+        "robustdd/cli.py": "",
+        "robustdd/core.py": "def late():\n    import prefect\n",
+        "tasks/__init__.py": "import robustdd.cli\n",
+        "flows/__init__.py": "",
+        "robustdd/upward.py": "import flows\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    done = lint(tmp_path, tmp_path / "home")
+    assert done.returncode == 1 and "0 kept, 3 broken" in done.stdout, done.stdout
+    assert "robustdd.core -> prefect (l.2)" in done.stdout
+
+
+def test_the_core_imports_without_an_orchestrator(tmp_path: Path) -> None:
+    program = (
+        "import sys\n"
+        "for name in ('prefect', 'dvc', 'tasks', 'flows'): sys.modules[name] = None\n"
+        "import pkgutil, importlib, robustdd\n"
+        "names = [module.name for module in pkgutil.walk_packages(robustdd.__path__, 'robustdd.')]\n"
+        "for name in names: name.endswith('__main__') or importlib.import_module(name)\n"
+        "print(len(names))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=CODE,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 50
+
+
+def test_import_robustdd_costs_nothing_heavy(tmp_path: Path) -> None:
+    program = (
+        "import sys, robustdd\n"
+        "heavy = ('torch', 'numpy', 'pydantic', 'ruamel', 'faiss', 'pandas', 'pyarrow', 'sklearn', 'matplotlib')\n"
+        "print(sorted(set(heavy) & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=CODE,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "[]\n", done.stderr
