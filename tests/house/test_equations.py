@@ -10,19 +10,19 @@ import pytest
 
 CORE = Path(__file__).resolve().parents[2] / "robustdd"
 HOMES = {
-    1: "distill.distill",
-    2: "matching.student_step",
-    3: "matching.normalised_distance",
-    4: "weights.dynamic_weight",
-    5: "forgetting.forgetting_score",
-    6: "forgetting.static_weight",
-    7: "weights.blended_weight",
-    8: "weights.blend",
-    9: "reliability.mean_confidence",
-    10: "matching.normalised_distance",
-    11: "reliability.confidence_variance",
-    12: "matching.normalised_distance",
-    13: "matching.combined_loss",
+    1: "distillation.distill.distill",
+    2: "distillation.matching.student_step",
+    3: "distillation.matching.normalised_distance",
+    4: "weighting.weights.dynamic_weight",
+    5: "weighting.forgetting.forgetting_score",
+    6: "weighting.forgetting.static_weight",
+    7: "weighting.weights.blended_weight",
+    8: "weighting.weights.blend",
+    9: "weighting.reliability.mean_confidence",
+    10: "distillation.matching.normalised_distance",
+    11: "weighting.reliability.confidence_variance",
+    12: "distillation.matching.normalised_distance",
+    13: "distillation.matching.combined_loss",
 }
 MENTION = re.compile(r"Eq\. (\d+)\.(?!\d)")
 

@@ -13,9 +13,12 @@ import robustdd
 
 ORCHESTRA = ("prefect", "dvc", "tasks", "flows")
 SCIENCE = (
-    *("adjoint", "augment", "consistency", "convnet", "descent", "detection", "errors", "finetune", "forgetting"),
-    *("gradients", "gsam", "matching", "neighbours", "noise", "params", "progress", "reliability", "rng", "schedule"),
-    *("selection", "student", "synthetic", "teachers", "training", "unroll", "warp", "weights", "whitening"),
+    *("errors", "noise.api", "params", "progress", "rng", "data.whitening"),
+    *(f"distillation.{name}" for name in ("adjoint", "gradients", "initialisation", "matching", "sampling", "student")),
+    *(f"distillation.{name}" for name in ("synthetic", "unroll", "update")),
+    *(f"networks.{name}" for name in ("augment", "convnet", "resample", "sam", "training")),
+    *(f"weighting.{name}" for name in ("consistency", "forgetting", "neighbours", "reliability", "weights")),
+    *("evaluation.label_errors", "trajectories.clean_targets", "trajectories.teachers"),
 )
 FOREIGN = (
     *("pydantic", "ruamel", "pandas", "pyarrow", "scipy", "sklearn", "matplotlib", "faiss", "torchvision"),
