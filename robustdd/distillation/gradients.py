@@ -13,6 +13,7 @@ from robustdd.distillation.student import AutogradStudent, Student, StudentBatch
 from robustdd.distillation.synthetic import SyntheticSet
 from robustdd.distillation.unroll import unrolled_gradients
 from robustdd.engine.compiled_student import FusedStudent
+from robustdd.engine.compiling import carried_out
 from robustdd.engine.eager_student import ConvNetStudent
 from robustdd.engine.settings import PLAIN
 from robustdd.errors import UserError
@@ -54,10 +55,11 @@ def trajectory_gradients(
     UserError for an unknown backend, or for bfloat16 where there is none.
     """
     goal = Goal(start, target, clean_target, aux_share)
+    student = student_of(network, carried_out(engine, start.device.type))
     if backend == "adjoint":
-        gradients, losses = adjoint_gradients(student_of(network, engine), synthetic, batches, goal)
+        gradients, losses = adjoint_gradients(student, synthetic, batches, goal)
     elif backend == "tesla":
-        gradients, losses = tesla_gradients(student_of(network, engine), synthetic, batches, goal)
+        gradients, losses = tesla_gradients(student, synthetic, batches, goal)
     elif backend == "unroll":
         gradients, losses = unrolled_gradients(network, synthetic, batches, goal)
     else:

@@ -1,4 +1,4 @@
-"""torch.compile, where it works; else everything runs as it is written, and one line says so.
+"""torch.compile, where it works; elsewhere `compile: on` is `off`, and one line says so.
 
 On a CPU the loops of a block are compiled, for all sizes at once; convolutions are a library's, or those of
 `native.cpu`. On a GPU a whole step is, for its sizes, and replayed as a CUDA graph: the launches of many small
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache, partial
 from typing import Any
 
@@ -18,14 +19,16 @@ from torch.utils._pytree import tree_map
 
 from robustdd.engine.compiled_block import Loops, Means
 from robustdd.networks.convnet import ConvNet
+from robustdd.params import Engine
 
 log = logging.getLogger("robustdd")
 
 SIDES = (0, 1, 3)
 """Axes of split planes whose length may change from call to call: images, rows and columns."""
 
-GRAPHS = 64
-"""Functions, networks, means and sizes of batches that one process may compile whole: dynamo counts them together."""
+VARIANTS = 10_000
+"""Networks, types and sizes for which a process may compile one function: more than any study has. Beyond dynamo's own
+limit, 8, a function that is compiled whole raises."""
 
 
 @cache
@@ -35,15 +38,22 @@ def can_compile(device: str) -> bool:
         torch.compile(torch.neg, fullgraph=True, dynamic=False)(torch.ones(8, device=device))
     except Exception as trouble:  # whatever a compiler, or the lack of one, throws
         reason = (str(trouble).strip() or type(trouble).__name__).splitlines()[0][:200]
-        log.warning("engine.compile: nothing can be compiled here (%s); the steps run as they are written", reason)
+        log.warning("engine.compile: nothing can be compiled here (%s); it is off", reason)
         return False
     return True
+
+
+def carried_out(engine: Engine, device: str) -> Engine:
+    """The settings as a kind of device can carry them out: where nothing can be compiled, those of `compile: off`."""
+    if engine.compile == "on" and not can_compile(device):
+        return replace(engine, compile="off", keep="off")
+    return engine
 
 
 @cache
 def compiled_loops() -> Loops:
     """The loops of a block, each compiled when it is first run, for any number and size of images."""
-    return Loops(*(_sized(torch.compile(loop, fullgraph=True)) for loop in Loops()))
+    return Loops(*(_sized(_compiled(loop)) for loop in Loops()))
 
 
 @cache
@@ -53,8 +63,20 @@ def step(function: Callable[..., Any], network: ConvNet, means: Means, device: s
     if not means.whole:
         return fixed
     _ = network.sizes  # computed once and kept, which a trace may not do
-    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, GRAPHS)
-    return _replayed(torch.compile(fixed, fullgraph=True, dynamic=False, mode="reduce-overhead"))
+    return _replayed(_compiled(fixed, dynamic=False, mode="reduce-overhead"))
+
+
+def _compiled(function: Callable[..., Any], **how: Any) -> Callable[..., Any]:
+    """`function` compiled whole, for as many variants as it is called with."""
+    quick = torch.compile(function, fullgraph=True, **how)
+
+    def call(*arguments: Any) -> Any:
+        config = torch._dynamo.config
+        if config.recompile_limit < VARIANTS:  # once a thread: each has settings of its own
+            config.recompile_limit = config.accumulated_recompile_limit = VARIANTS
+        return quick(*arguments)
+
+    return call
 
 
 def _sized(quick: Callable[..., Any]) -> Callable[..., Any]:

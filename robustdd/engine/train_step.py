@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from robustdd.engine.compiled import gradient_alone
-from robustdd.engine.compiling import step
+from robustdd.engine.compiling import carried_out, step
 from robustdd.engine.means import means_of
 from robustdd.engine.settings import PLAIN
 from robustdd.errors import UserError
@@ -17,12 +17,10 @@ from robustdd.params import Engine
 
 
 def differentiate_by(engine: Engine) -> Differentiate:
-    """How a batch's loss is differentiated: by autograd where nothing is switched on, else by hand, for a ConvNet.
+    """How a batch's loss is differentiated: by hand for a ConvNet, by autograd where nothing is or can be switched on.
 
     What is given back raises UserError for bfloat16 of another network, which autograd differentiates in any case.
     """
-    if (engine.compile, engine.precision) == (PLAIN.compile, PLAIN.precision):
-        return by_autograd
 
     def differentiate(
         network: Network, parameters: Tensor, images: Tensor, labels: Tensor, weights: Tensor | None
@@ -31,7 +29,10 @@ def differentiate_by(engine: Engine) -> Differentiate:
             if engine.precision != "float32":
                 raise UserError("engine.precision: bfloat16 is written for the ConvNet alone; set float32")
             return by_autograd(network, parameters, images, labels, weights)
-        return _by_hand(engine, network, parameters, images, labels, weights)
+        possible = carried_out(engine, parameters.device.type)
+        if (possible.compile, possible.precision) == (PLAIN.compile, PLAIN.precision):
+            return by_autograd(network, parameters, images, labels, weights)
+        return _by_hand(possible, network, parameters, images, labels, weights)
 
     return differentiate
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from robustdd.devices import device_model, resolve
-from robustdd.engine.compiling import can_compile
+from robustdd.engine.compiling import carried_out
 from robustdd.engine.means import means_of
 from robustdd.errors import RobustddError
 from robustdd.store.artifacts import publish, writable
@@ -90,9 +90,12 @@ def _facts(unit: Unit) -> dict[str, Any]:
     device = resolve(unit.params.get("device", "cpu"))
     versions = {name: _version(name) for name in VERSIONS}
     engine = unit.params.get("engine")
-    means: dict[str, Any] = {"arithmetic": means_of(engine, torch.empty(0, device=device)).arithmetic} if engine else {}
-    if engine and engine.compile == "on":
-        means["compiled"] = can_compile(device.type)
+    means: dict[str, Any] = {}
+    if engine:
+        possible = carried_out(engine, device.type)
+        means["arithmetic"] = means_of(possible, torch.empty(0, device=device)).arithmetic
+        if engine.compile == "on":
+            means["compiled"] = possible.compile == "on"
     return {
         **means,
         "commit": commit(),

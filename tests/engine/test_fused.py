@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 from dataclasses import replace
 
 import pytest
@@ -125,11 +124,15 @@ def test_the_gradient_of_training_is_that_of_autograd(labels, weighted, monkeypa
     given_labels = logits if labels == "logits" else logits.argmax(1)
     weights = torch.rand(4, generator=generator("weights"), dtype=torch.float64) if weighted else None
     batch = (SMALL, parameters, images, given_labels, weights)
-    monkeypatch.setattr("robustdd.engine.means.can_compile", lambda device: False)
+    monkeypatch.setattr(compiling, "_compiled", lambda function, **_: function)
+    compiling.compiled_loops.cache_clear()
     found = differentiate_by(replace(PLAIN, compile="on"))(*batch)
+    compiling.compiled_loops.cache_clear()
     for one, other in zip(found, by_autograd(*batch), strict=True):
         assert error(one, other) < 1e-10
-    assert differentiate_by(PLAIN) is by_autograd
+    assert not torch.equal(found[0], by_autograd(*batch)[0]), "another order of the sums"
+    for one, other in zip(differentiate_by(PLAIN)(*batch), by_autograd(*batch), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_rounding_on_the_bits_is_that_of_the_type():
@@ -192,21 +195,6 @@ def test_windows_are_the_convolution(channels, monkeypatch):
     monkeypatch.setattr(arithmetic, "WINDOWED_CHANNELS", channels)
     monkeypatch.setattr(arithmetic, "_windowed", lambda images, _: images.shape[3] <= arithmetic.WINDOWED_CHANNELS)
     assert worst(SMALL, KEEP, inputs(SMALL, 7)) < 1e-10
-
-
-def test_without_a_compiler_one_line_says_so_and_nothing_else_changes(monkeypatch, caplog):
-    def refuse(*_, **__):
-        raise RuntimeError("no g++\nand more")
-
-    monkeypatch.setattr(torch, "compile", refuse)
-    compiling.can_compile.cache_clear()
-    at = inputs(SMALL, 8)
-    with caplog.at_level(logging.WARNING, "robustdd"):
-        compiled = FusedStudent(SMALL, replace(PLAIN, compile="on")).sweep(*at)
-        FusedStudent(SMALL, replace(PLAIN, compile="on")).sweep(*at)
-    compiling.can_compile.cache_clear()
-    assert [record.getMessage().count("(no g++)") for record in caplog.records] == [1]
-    assert all(torch.equal(*pair) for pair in zip(compiled, FusedStudent(SMALL, FORM).sweep(*at), strict=True))
 
 
 def test_on_a_gpu_a_step_is_compiled_whole_and_its_results_are_copied_out(monkeypatch):

@@ -250,13 +250,13 @@ def test_the_committed_table_is_whole_and_fits_what_was_measured() -> None:
 
 @pytest.mark.parametrize("compiler", [True, False])
 def test_a_measurement_names_the_device_and_every_kind_of_step(monkeypatch: pytest.MonkeyPatch, compiler: bool) -> None:
-    from robustdd.engine import means
+    from robustdd.engine import compiling
     from robustdd.study import measuring
 
     monkeypatch.setattr(measuring, "LEAST_SECONDS", 0.0)
     monkeypatch.setattr(measuring, "REPEATS", 1)
     monkeypatch.setattr(measuring, "can_compile", lambda device: compiler)
-    monkeypatch.setattr(means, "can_compile", lambda device: False)  # what is timed here does not matter
+    monkeypatch.setattr(compiling, "can_compile", lambda device: False)  # what is timed here does not matter
     found = measure(torch.device("cpu"), 1, (SMALL,))
     assert found.kind == "cpu" and found.device and found.threads == 1 and found.torch == torch.__version__
     assert {case.kind for case in found.cases} == {*PLAIN_KINDS, *(COMPILED_KINDS if compiler else ())}

@@ -33,9 +33,9 @@ def test_an_artifact_of_another_study_is_taken_and_nothing_is_trained(
     study: Path, twin: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for place in ("teachers.train_teacher", "consistency.consistency", "finetune.clean_target", "distill.distill"):
-        monkeypatch.setattr(f"tasks.{place}", refuse)
+        monkeypatch.setattr(f"tasks.stages.{place}", refuse)
     for place in ("evaluate.evaluate_synthetic", "train_full.train_on_noisy", "subset.reliable_subset"):
-        monkeypatch.setattr(f"tasks.{place}", refuse)
+        monkeypatch.setattr(f"tasks.stages.{place}", refuse)
     assert executed(run_all(twin, but=("report",))) == set()
     own = {name: sha for name, sha in bits(study).items() if not name.startswith("report/")}
     assert bits(twin) == own
