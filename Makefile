@@ -1,13 +1,27 @@
 # The two commands are `make repro` and `make test`; `make help` lists the others.
 PYTHON ?= python3
-VENV ?= $(CURDIR)/.venv
+VENV ?= .venv
 FLAVOUR ?= cpu
 SERVER ?= yes
 STUDY ?= .
 
+# What targets, PATH and the first lines of scripts cannot hold is refused before anything is made.
+hash := \#
+UNFIT := $$ ' " ` : ; % \ & | < > ( ) { } * ? [ ] $(hash)
+PLACES := $(CURDIR)+$(value VENV)+$(value STUDY)+
+ifneq ($(words $(PLACES))$(strip $(foreach one,$(UNFIT),$(findstring $(one),$(PLACES)))),1)
+$(error $(CURDIR), VENV=$(value VENV), STUDY=$(value STUDY): expected no space in these paths and none of $(UNFIT); rename the folder)
+endif
+override VENV := $(abspath $(VENV))
+
 export PATH := $(VENV)/bin:$(PATH)
 include env.mk
-INSTALLED := $(VENV)/.installed-$(FLAVOUR)-$(shell cat locks/$(FLAVOUR).txt pyproject.toml | cksum | cut -d' ' -f1)
+# The PYTHON that is asked for, else that of the environment, as long as it suits.
+OWN := $(shell $(VENV)/bin/python -E locks/environment.py 2>/dev/null && echo $(VENV)/bin/python)
+MAKER := $(if $(filter file,$(origin PYTHON)),$(or $(OWN),$(PYTHON)),$(PYTHON))
+PIP := $(VENV)/bin/python -m pip install --quiet --no-input --disable-pip-version-check --no-user --target=
+INSTALLED := $(VENV)/.installed-$(FLAVOUR)-$(shell { cat locks/$(FLAVOUR).txt pyproject.toml; \
+    $(MAKER) -E -c "import sys; print(sys.version_info[:2])"; } 2>&1 | cksum | cut -d' ' -f1)
 
 .PHONY: help repro pull release-artifacts test soak lint bench bench-quick results setup lock ui clean
 .DEFAULT_GOAL := help
@@ -27,10 +41,10 @@ setup: $(INSTALLED)
 
 # Named by what is installed, and made last: an installation that was cut off is begun again.
 $(INSTALLED):
-	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@$(MAKER) locks/environment.py $(VENV)
 	@echo "installing locks/$(FLAVOUR).txt into $(VENV)"
-	@python -m pip install --quiet --no-input --disable-pip-version-check -r locks/$(FLAVOUR).txt
-	@python -m pip install --quiet --no-input --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(PIP) -r locks/$(FLAVOUR).txt
+	@$(PIP) --no-deps --no-build-isolation -e .
 	@rm -f $(VENV)/.installed-* && touch $@
 
 repro: setup
@@ -52,7 +66,7 @@ test: setup lint
 	@python -m pytest -q -n 2 --cov=robustdd --cov-report=term:skip-covered
 
 soak: setup
-	@python -m pip install --quiet --no-input --disable-pip-version-check --no-build-isolation -c locks/$(FLAVOUR).txt -e ".[ray]"
+	@$(PIP) --no-build-isolation -c locks/$(FLAVOUR).txt -e ".[ray]"
 	@python -m pytest -q -m soak --timeout=3600 -p tests.support.soak_record -n 2 --dist loadfile
 
 lint: setup
