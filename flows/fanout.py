@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from flows.gpus import take_gpu, visible_gpus
 from flows.pool import WorkerLost, WorkerPool
+from flows.quota import quota
 from robustdd.devices import settled
 from robustdd.errors import RobustddError, UserError
 from robustdd.params import Study
@@ -64,7 +65,8 @@ def fanout_for(
 def _cores() -> int:
     """Cores that this process may use: of a batch job or a container often fewer than the machine has."""
     allowed = getattr(os, "sched_getaffinity", None)  # not on every system
-    return len(allowed(0)) if allowed else os.cpu_count() or 1
+    seen = len(allowed(0)) if allowed else os.cpu_count() or 1
+    return max(1, int(min(seen, quota())))
 
 
 def add_fanout(parser: ArgumentParser) -> None:
