@@ -34,7 +34,6 @@ def noted(path: Path) -> list[UUID]:
 
 def _write(path: Path, runs: list[UUID]) -> None:
     if runs:
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, "".join(f"{run}\n" for run in runs).encode())
     else:
         path.unlink(missing_ok=True)

@@ -76,6 +76,11 @@ def _taken(gpu: str) -> int | None:
     except BlockingIOError:
         os.close(descriptor)
         return None
+    except OSError as trouble:
+        os.close(descriptor)
+        raise UserError(
+            f"{_folder()}: this disk has no locks ({trouble.strerror}); set TMPDIR to a local one"
+        ) from trouble
     return descriptor
 
 

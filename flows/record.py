@@ -22,7 +22,6 @@ def write_record(layout: Layout, stage: str, ident: str, outcomes: Sequence[Outc
     units = {
         one.unit: (left(place, one.unit) or before.get(one.unit, {})) if one.cached else one.facts for one in outcomes
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"stage": stage, "id": ident, "units": units}, indent=1, sort_keys=True)
     write_atomically(path, f"{text}\n".encode())
     clear(place)

@@ -23,6 +23,7 @@ from flows.server import answers
 from flows.stage import leave, run_stage, stage_module
 from flows.stopping import INTERRUPTED, asked, exit_code, stop_on_signals
 from flows.terminal import terminal
+from robustdd.disk import told_in_one_line
 from robustdd.errors import RobustddError
 from robustdd.study.load import load_study
 from tasks.cache.cache import Outcome
@@ -139,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     clock = time.monotonic()
     try:
-        with terminal():
+        with terminal(), told_in_one_line(Path(given.study)):
             progress = reproduce(Path(given.study), given.workers, given.runner, given.address)
     except Stopped as stop:
         print(f"error: {stop}", file=sys.stderr)

@@ -23,6 +23,7 @@ from flows.terminal import terminal
 from robustdd.errors import RobustddError, UserError
 from robustdd.params import Study
 from robustdd.store.artifacts import read_manifest
+from robustdd.store.disk import told_in_one_line
 from robustdd.store.manifest import SUFFIX
 from robustdd.study.load import load_study, require_id
 from tasks.cache.cache import Outcome
@@ -144,7 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     clock = time.monotonic()
     try:
-        with terminal():
+        with terminal(), told_in_one_line(Path.cwd()):
             outcomes = run_stage(asked.stage, asked.id, Path.cwd(), asked.workers, asked.runner, asked.address)
     except Stopped as stop:
         print(f"error: {stop}", file=sys.stderr)

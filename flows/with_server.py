@@ -20,6 +20,8 @@ from pathlib import Path
 from flows.relay import Relay
 from flows.server import answers
 from flows.tethered import tethered
+from robustdd.disk import told_in_one_line
+from robustdd.errors import RobustddError
 
 START_SECONDS = 120.0
 STOP_SECONDS = 10.0
@@ -46,13 +48,16 @@ def loopback_server(home: Path, given_up: Callable[[], bool] = lambda: False) ->
 
     Its database and its log lie in `home`. It is not waited for any longer once `given_up` holds.
     """
+    log = home / "server.log"
+    with told_in_one_line(home):
+        home.mkdir(parents=True, exist_ok=True)
+        output = log.open("w")
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         port = str(probe.getsockname()[1])
-    url, log = f"http://{LOOPBACK}:{port}/api", home / "server.log"
-    home.mkdir(parents=True, exist_ok=True)
+    url = f"http://{LOOPBACK}:{port}/api"
     own = {"PREFECT_HOME": str(home), "PREFECT_SERVER_API_PORT": port, "PREFECT_API_URL": url}
-    with log.open("w") as output:
+    with output:
         server = subprocess.Popen(
             tethered(*SERVER, port),
             stdin=subprocess.DEVNULL,
@@ -107,9 +112,13 @@ def main(command: Sequence[str]) -> int:
     with Relay() as relay:
         if named and answers(named):
             return relay.run(command, os.environ)
-        with loopback_server(home, relay.asked) as url:
-            own = {"PREFECT_HOME": str(home), "PREFECT_API_URL": url} if url else {}
-            return relay.run(command, {**os.environ, **own})
+        try:
+            with loopback_server(home, relay.asked) as url:
+                own = {"PREFECT_HOME": str(home), "PREFECT_API_URL": url} if url else {}
+                return relay.run(command, {**os.environ, **own})
+        except RobustddError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return error.exit_code
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from robustdd.disk import told_in_one_line
 from robustdd.errors import RobustddError
 
 
@@ -17,8 +18,10 @@ def only_writer(path: Path) -> Iterator[None]:
 
     DVC's child can outlive DVC, and a second `dvc repro` would then write into the same folder.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as file:
+    with told_in_one_line(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        opened = path.open("a+")
+    with opened as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -27,6 +30,11 @@ def only_writer(path: Path) -> Iterator[None]:
             raise RobustddError(
                 f"{path.name}: another run (pid {holder}) is writing this stage; wait for it or stop it: kill {holder}"
             ) from None
+        except OSError as trouble:
+            raise RobustddError(
+                f"{path.parent}: this disk has no locks ({trouble.strerror}); make .robustdd a link to a folder of a "
+                "local disk, see docs/trouble.md"
+            ) from trouble
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()

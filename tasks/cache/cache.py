@@ -129,7 +129,6 @@ def _copier(source: Path) -> Callable[[Path], None]:
 
 
 def _publish_as(unit: Unit, manifest: Manifest, files: dict[str, Callable[[Path], None]]) -> None:
-    unit.folder.mkdir(parents=True, exist_ok=True)
     publish(
         unit.folder,
         unit.name,

@@ -16,9 +16,7 @@ from tasks.cache.layout import Place
 
 def leave(place: Place, name: str, facts: dict[str, Any]) -> None:
     """Leave the facts of a unit that has just been made."""
-    folder = place.layout.made(place)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / f"{name}.json", (json.dumps(facts, sort_keys=True) + "\n").encode())
+    write_atomically(place.layout.made(place) / f"{name}.json", (json.dumps(facts, sort_keys=True) + "\n").encode())
 
 
 def left(place: Place, name: str, since: float = 0.0) -> dict[str, Any]:

@@ -39,7 +39,6 @@ def produce(unit: Unit, body: Body, watcher: Watcher = unwatched) -> dict[str, A
     """
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
     frozen = key_of(unit)
-    unit.folder.mkdir(parents=True, exist_ok=True)
     writable(unit.folder)
     facts = _facts(unit)
     reporter = Reporter(unit.name, Stop.of(unit.place), watcher)
