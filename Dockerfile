@@ -5,7 +5,7 @@ ARG PYTHON_TAG=3.11.14-slim-bookworm
 ARG PYTHON_DIGEST
 FROM python:${PYTHON_TAG}${PYTHON_DIGEST:+@${PYTHON_DIGEST}}
 
-# As env.mk: nothing phones anywhere, the UI works offline, stores lie in the checkout.
+# As env.mk: nothing phones anywhere, the UI works offline, stores lie in the checkout, and every user id has a name.
 ENV DO_NOT_TRACK=1 \
     DVC_NO_ANALYTICS=1 \
     PREFECT_HOME=/robustdd/.robustdd/prefect \
@@ -16,7 +16,8 @@ ENV DO_NOT_TRACK=1 \
     PREFECT_SERVER_EPHEMERAL_ENABLED=false \
     PREFECT_UI_API_URL=/api \
     PREFECT_SERVER_API_PORT=4200 \
-    PREFECT_LOGGING_EXTRA_LOGGERS=robustdd
+    PREFECT_LOGGING_EXTRA_LOGGERS=robustdd \
+    LOGNAME=robustdd
 
 # git for DVC and for the commit of every run; tini passes signals on to a stage that outlives DVC.
 # Debian keeps one version of a package at a time: the digest of the base pins them as far as that goes.

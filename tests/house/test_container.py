@@ -84,10 +84,10 @@ def test_what_is_copied_exists_and_reaches_the_builder() -> None:
 
 
 def test_it_runs_under_what_every_command_runs_under() -> None:
-    exported = dict(re.findall(r"^export (\w+) := (.*)$", (CODE / "env.mk").read_text(), re.MULTILINE))
+    exported = dict(re.findall(r"^export (\w+) [:?]= (.*)$", (CODE / "env.mk").read_text(), re.MULTILINE))
     own = dict(pair.split("=", 1) for rest in of("ENV") for pair in rest.split())
     assert set(own) == set(exported)
-    varied = {"PREFECT_HOME", "PREFECT_RESULTS_LOCAL_STORAGE_PATH", "PREFECT_SERVER_API_PORT"}
+    varied = {"LOGNAME", "PREFECT_HOME", "PREFECT_RESULTS_LOCAL_STORAGE_PATH", "PREFECT_SERVER_API_PORT"}
     assert {name: own[name] for name in set(own) - varied} == {name: exported[name] for name in set(own) - varied}
 
 
