@@ -23,8 +23,8 @@ from flows.server import answers
 from flows.stage import leave, run_stage, stage_module
 from flows.stopping import INTERRUPTED, asked, exit_code, stop_on_signals
 from flows.terminal import terminal
-from robustdd.disk import told_in_one_line
 from robustdd.errors import RobustddError
+from robustdd.store.disk import told_in_one_line
 from robustdd.study.load import load_study
 from tasks.cache.cache import Outcome
 from tasks.cache.code_record import record_code

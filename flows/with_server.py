@@ -20,8 +20,8 @@ from pathlib import Path
 from flows.relay import Relay
 from flows.server import answers
 from flows.tethered import tethered
-from robustdd.disk import told_in_one_line
 from robustdd.errors import RobustddError
+from robustdd.store.disk import told_in_one_line
 
 START_SECONDS = 120.0
 STOP_SECONDS = 10.0

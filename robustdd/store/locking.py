@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from robustdd.disk import told_in_one_line
 from robustdd.errors import RobustddError
+from robustdd.store.disk import told_in_one_line
 
 
 @contextmanager

@@ -13,9 +13,9 @@ import pytest
 
 from flows import gpus, reproduce, stage, with_server
 from robustdd.errors import RobustddError, UserError
-from robustdd.locking import only_writer
-from tests.disks import tiny_disk
-from tests.dvc_project import STUDY, commit_all, git, make_project, project_environment, small_study
+from robustdd.store.locking import only_writer
+from tests.store.disks import tiny_disk
+from tests.support.dvc_project import STUDY, commit_all, git, make_project, project_environment, small_study
 
 
 def failing(number: int) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.pipeline import CODE
+from tests.support.pipeline import CODE
 
 VERSION = f"3.{sys.version_info[1]}"
 RANGE = re.fullmatch(
