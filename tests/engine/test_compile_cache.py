@@ -16,6 +16,7 @@ import torch
 from tasks.cache.code import ROOT
 from tasks.cache.unit import Unit
 from tasks.cache.worker import WorkerSetup, keep_what_is_compiled
+from tests.support.needs import needs_compiler
 from tests.support.pipeline import bits, call, change, environment
 from tests.support.studies import PLAIN, SGR, tiny_study
 
@@ -47,6 +48,7 @@ def compile_once(root: Path) -> dict[str, Any]:
 
 
 @pytest.mark.soak
+@needs_compiler
 def test_a_second_process_takes_what_the_first_compiled(tmp_path: Path) -> None:
     (tmp_path / "tmp").mkdir()
     first, second = compile_once(tmp_path), compile_once(tmp_path)
@@ -79,6 +81,7 @@ def test_code_that_may_only_be_read_is_not_written_to(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.soak
+@needs_compiler
 def test_compiled_steps_make_the_same_bits_in_one_thread_and_in_two(study: Path, tmp_path: Path) -> None:
     """Two teachers compile at once, as threads of a process that has compiled nothing yet."""
     change(study, {**tiny_study(), "engine": {"compile": "on"}})

@@ -21,6 +21,7 @@ from robustdd.networks.convnet import ConvNet
 from robustdd.params import Engine
 from robustdd.rng import generator
 from tests.distillation.test_gradients import NETWORK, Case
+from tests.support.needs import needs_compiler
 
 DEEP = [((20, 20), 4), ((32, 32), 5)]
 """Sides and depths of networks whose last blocks see single pixels, which dynamo compiles apart."""
@@ -57,11 +58,10 @@ def teach_and_follow(engine: Engine, side: tuple[int, int], depth: int, count: i
 
 
 @pytest.mark.soak
+@needs_compiler
 @pytest.mark.usefixtures("fresh")
 def test_more_sizes_than_dynamo_has_by_itself_are_compiled() -> None:
     """Teachers and students, batches of which one leaves a single image, both types, in one process."""
-    if not compiling.can_compile("cpu"):
-        pytest.skip("needs a C++ compiler")
     for (side, depth), precision, count in product(DEEP, ("float32", "bfloat16"), (5, 1, 4)):
         engine = Engine("on", precision, "on")  # type: ignore[arg-type]
         found = teach_and_follow(engine, side, depth, count)

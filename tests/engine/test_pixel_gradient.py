@@ -13,6 +13,7 @@ from robustdd.engine import conv as arithmetic
 from robustdd.engine.native import cpu, pixel_gradient
 from robustdd.rng import generator
 from tests.engine.test_winograd import needs_processor, threads  # noqa: F401
+from tests.support.needs import needs_cpp
 
 Case = tuple[Tensor, Tensor, Tensor, Tensor]
 
@@ -34,7 +35,7 @@ def by_autograd(one: Tensor, other: Tensor, kernel: Tensor, moved: Tensor) -> Te
     return found
 
 
-@needs_processor
+@needs_cpp
 @settings(deadline=None, max_examples=40)
 @given(
     seed=st.integers(0, 10**6),
@@ -49,7 +50,7 @@ def test_float64_is_that_of_autograd(seed, count, size, channels, out):
     torch.testing.assert_close(pixel_gradient.gradient_in_pixels(*case), by_autograd(*case), rtol=0, atol=1e-10)
 
 
-@needs_processor
+@needs_cpp
 def test_float32_is_near_and_threads_change_nothing(threads):  # noqa: F811
     case = tuple(value.float() for value in drawn(1, 7, (32, 32), 3, 128))
     exact, found = by_autograd(*case), []
@@ -60,14 +61,14 @@ def test_float32_is_near_and_threads_change_nothing(threads):  # noqa: F811
     assert all(torch.equal(found[0], other) for other in found[1:])
 
 
-@needs_processor
+@needs_cpp
 def test_views_are_taken_as_they_read():
     one, other, kernel, moved = drawn(2, 3, (6, 8), 3, 64)
     case = (one[..., ::2], other[..., 1::2], kernel[::2], moved[::2])
     torch.testing.assert_close(pixel_gradient.gradient_in_pixels(*case), by_autograd(*case), rtol=0, atol=1e-10)
 
 
-@needs_processor
+@needs_cpp
 def test_what_is_no_number_stays_with_its_window():
     one, other, kernel, moved = drawn(3, 2, (8, 8), 2, 16)
     one[1, 4, 4, 3] = torch.nan
@@ -75,7 +76,7 @@ def test_what_is_no_number_stays_with_its_window():
     assert found[1, :, 3:6, 3:6].isnan().all() and found.isnan().sum() == 2 * 9
 
 
-@needs_processor
+@needs_cpp
 def test_what_does_not_belong_together_is_refused():
     one, other, kernel, moved = drawn(4, 2, (4, 8), 3, 16)
     for case in (

@@ -24,12 +24,9 @@ from robustdd.networks.convnet import ConvNet
 from robustdd.networks.training import by_autograd
 from robustdd.rng import generator
 from tests.engine.test_tangent import error, inputs
+from tests.support.needs import needs_compiler, needs_cpp
 
 COMPILED = replace(PLAIN, compile="on")
-
-needs_processor = pytest.mark.skipif(
-    torch.backends.cpu.get_cpu_capability() not in cpu._MARCH, reason="written for AVX2 and AVX-512"
-)
 
 
 @pytest.fixture
@@ -55,7 +52,7 @@ def plain(images: Tensor, kernel: Tensor, gradient: Tensor) -> tuple[Tensor, Ten
     return planes.detach().permute(0, 2, 3, 1), found
 
 
-@needs_processor
+@needs_cpp
 @settings(deadline=None, max_examples=40)
 @given(
     seed=st.integers(0, 10**6),
@@ -72,7 +69,7 @@ def test_float64_is_the_plain_convolution(seed, count, size, channels, out):
     torch.testing.assert_close(winograd.kernel_gradient(images, gradient), found, rtol=0, atol=1e-10)
 
 
-@needs_processor
+@needs_cpp
 @pytest.mark.parametrize("number", [2, 3, 5])
 @pytest.mark.parametrize("count", [1, 9, 17, 40])
 def test_threads_have_shares_of_few_tiles_too(number, count, threads):
@@ -83,7 +80,7 @@ def test_threads_have_shares_of_few_tiles_too(number, count, threads):
     torch.testing.assert_close(winograd.kernel_gradient(images, gradient), found, rtol=0, atol=1e-10)
 
 
-@needs_processor
+@needs_cpp
 def test_calls_at_once_do_not_disturb_each_other():
     cases = [drawn(seed, 3 + seed, (9, 6 + seed), 16 * (1 + seed % 3), 32 * (1 + seed % 2)) for seed in range(6)]
 
@@ -97,7 +94,7 @@ def test_calls_at_once_do_not_disturb_each_other():
                 assert all(torch.equal(*pair) for pair in zip(found, expected, strict=True))
 
 
-@needs_processor
+@needs_cpp
 @pytest.mark.parametrize(("count", "side", "width"), [(50, 16, 128), (100, 8, 64), (256, 16, 32)])
 def test_float32_is_near_and_repeats_to_the_bit_with_one_thread_and_two(count, side, width, threads):
     given = [value.float() for value in drawn(1, count, (side, side), width, width)]
@@ -112,7 +109,7 @@ def test_float32_is_near_and_repeats_to_the_bit_with_one_thread_and_two(count, s
     assert torch.equal(winograd.convolve(*given[:2]), first[0])
 
 
-@needs_processor
+@needs_cpp
 def test_tensors_that_are_views_are_taken_as_they_read():
     images, kernel, gradient = drawn(2, 3, (6, 6), 64, 32)
     planes, found = plain(images[..., ::2], kernel[:, ::2], gradient)
@@ -120,7 +117,7 @@ def test_tensors_that_are_views_are_taken_as_they_read():
     torch.testing.assert_close(winograd.kernel_gradient(images[..., ::2], gradient), found, rtol=0, atol=1e-10)
 
 
-@needs_processor
+@needs_cpp
 def test_what_does_not_belong_together_is_refused():
     images, kernel, gradient = drawn(9, 2, (4, 4), 16, 32)
     for call in (
@@ -136,7 +133,7 @@ def test_what_does_not_belong_together_is_refused():
             call()
 
 
-@needs_processor
+@needs_cpp
 def test_what_is_no_number_is_told_and_stays_with_its_image():
     images, kernel, gradient = (value.float() for value in drawn(3, 2, (8, 8), 16, 32))
     images[1, 3, 3, 5] = torch.nan
@@ -146,7 +143,7 @@ def test_what_is_no_number_is_told_and_stays_with_its_image():
     assert not winograd.convolve(images[:1], kernel).isnan().any()
 
 
-@needs_processor
+@needs_cpp
 @pytest.mark.parametrize("keep", ["on", "off"])
 @pytest.mark.parametrize(("size", "chunk"), [((16, 12), 0), ((12, 20), 2)])
 def test_a_student_of_many_channels_has_the_derivatives_of_autograd(keep, size, chunk, monkeypatch):
@@ -162,7 +159,7 @@ def test_a_student_of_many_channels_has_the_derivatives_of_autograd(keep, size, 
     assert calls
 
 
-@needs_processor
+@needs_cpp
 def test_a_teachers_gradient_is_that_of_autograd():
     network = ConvNet(3, (16, 16), 4, 64, 3)
     parameters, images, logits, _ = inputs(network, 5, 4)
@@ -182,6 +179,7 @@ def test_other_sizes_types_and_processors_have_the_librarys_convolution(monkeypa
     assert not cpu.available.__wrapped__(torch.float32)
 
 
+@needs_compiler
 def test_where_the_file_does_not_compile_one_line_says_so_and_torch_convolves(monkeypatch, caplog):
     def refuse(dtype):
         raise CppCompileError(["g++", "x.cpp"], "In file included\nx.cpp:9: fatal error: no omp.h\nand more")
