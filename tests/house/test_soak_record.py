@@ -18,7 +18,7 @@ import pytest
 def test_short(): raise AssertionError("not asked for")
 
 @pytest.mark.soak
-def test_long(): pass
+def test_long(record_property): record_property("rows", 7)
 
 @pytest.mark.soak
 def test_wrong(): assert False
@@ -59,6 +59,7 @@ def test_the_record_tells_every_long_test_and_no_other(tmp_path: Path, processes
     assert record["outcome"] == "failed" and record["counts"] == {"failed": 1, "passed": 1, "skipped": 1}
     outcomes = {name.rpartition("::")[2]: found["outcome"] for name, found in record["tests"].items()}
     assert outcomes == {"test_long": "passed", "test_wrong": "failed", "test_elsewhere": "skipped"}
+    assert [found["rows"] for found in record["tests"].values() if "rows" in found] == [7]
     assert record["seconds"] >= 0 and len(record["date"]) == 25 and record["commit"]
 
 

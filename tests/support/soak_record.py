@@ -1,4 +1,4 @@
-"""The record of `make soak`: when, which commit, every long test with its seconds and its outcome."""
+"""The record of `make soak`: when, which commit, every long test with its seconds, its outcome and what it recorded."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class SoakRecord:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         found = self._tests.setdefault(report.nodeid, {"outcome": "passed", "seconds": 0.0})
         found["seconds"] = round(found["seconds"] + report.duration, 2)
+        found.update(report.user_properties)
         if report.outcome != "passed":
             found["outcome"] = report.outcome
 
