@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.needs import COMPILER
-from tests.pipeline import CODE
+from tests.support.needs import COMPILER
+from tests.support.pipeline import CODE
 
 TOOLS = ("debootstrap", "setpriv", "unshare")
 
