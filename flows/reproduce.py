@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flows.fanout import add_fanout, ended, fanout_for
-from flows.order import Place, needs
 from flows.running import SERVER_LOST
 from flows.server import answers
 from flows.stage import leave, run_stage, stage_module
@@ -25,6 +24,7 @@ from flows.stopping import INTERRUPTED, asked, exit_code, stop_on_signals
 from flows.terminal import terminal
 from robustdd.errors import RobustddError
 from robustdd.store.disk import told_in_one_line
+from robustdd.study.graph import Place, needs
 from robustdd.study.load import load_study
 from tasks.cache.cache import Outcome
 from tasks.cache.code_record import record_code

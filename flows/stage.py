@@ -25,12 +25,13 @@ from robustdd.params import Study
 from robustdd.store.artifacts import read_manifest
 from robustdd.store.disk import told_in_one_line
 from robustdd.store.manifest import SUFFIX
-from robustdd.study.load import load_study, require_id
+from robustdd.study.graph import STAGES, require_id
+from robustdd.study.load import load_study
 from tasks.cache.cache import Outcome
+from tasks.cache.code import module_of
 from tasks.cache.code_record import record_code, require_recorded
 from tasks.cache.layout import Layout
 from tasks.cache.locking import only_writer
-from tasks.cache.stages import STAGES, module_of
 from tasks.cache.unit import Unit, made_with_settings_of, stage_code
 from tasks.cache.worker import prepare_torch
 from tasks.watch.stopping import Stop, Stopped

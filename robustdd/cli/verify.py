@@ -36,13 +36,14 @@ def verify(
 
 def _absent(folder: Path) -> list[str]:
     """Stages and ids of the study without any artifact."""
-    from robustdd.study.load import ids_of_stages, load_study
+    from robustdd.study.graph import places
+    from robustdd.study.load import load_study
 
     if not (folder / "params.yaml").is_file():
         return []
-    places = [(stage, ident) for stage, ids in ids_of_stages(load_study(folder)).items() for ident in ids]
+    known = places(load_study(folder))
     return [
-        f"{stage} {ident}" for stage, ident in places if not any((folder / "data" / stage / ident).glob(f"*{SUFFIX}"))
+        f"{stage} {ident}" for stage, ident in known if not any((folder / "data" / stage / ident).glob(f"*{SUFFIX}"))
     ]
 
 

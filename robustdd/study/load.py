@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from robustdd.errors import UserError
-from robustdd.params import Dataset, Recipe, Row, Study, View
-from robustdd.study.rules import first_problem, is_id
+from robustdd.params import Row, Study, View
+from robustdd.study.rules import first_problem
 from robustdd.study.study_file import one_line, read_study, unknown
 
-__all__ = [
-    "Study",
-    "cell_of_view",
-    "dataset_of_cell",
-    "ids_of_stages",
-    "load_study",
-    "look_up",
-    "params_of",
-    "recipe_of_row",
-    "require_id",
-    "rows_of_view",
-    "view_of_row",
-]
+__all__ = ["Study", "load_study", "look_up", "params_of", "rows_of_view", "view_of_row"]
 T = TypeVar("T")
 
 
@@ -52,63 +40,15 @@ def look_up(table: Mapping[str, T], kind: str, ident: str) -> T:
     return table[ident]
 
 
-def dataset_of_cell(study: Study, cell: str) -> Dataset:
-    """Dataset of the cell with that id. Raises UserError for an unknown one."""
-    return study.datasets[look_up(study.cells, "cell", cell).dataset]
-
-
-def cell_of_view(study: Study, view: str) -> str:
-    """Id of the cell that the view with that id sees. Raises UserError for an unknown one."""
-    return look_up(study.views, "view", view).cell
-
-
 def view_of_row(study: Study, row: str) -> View:
     """View of the row with that id. Raises UserError for an unknown one."""
     return study.views[look_up(study.rows, "row", row).view]
-
-
-def recipe_of_row(study: Study, row: str) -> Recipe:
-    """Recipe of the row with that id. Raises UserError for an unknown one."""
-    return study.recipes[look_up(study.rows, "row", row).recipe]
 
 
 def rows_of_view(study: Study, view: str) -> dict[str, Row]:
     """Rows, by id, that read the view with that id. Raises UserError for an unknown one."""
     look_up(study.views, "view", view)
     return {ident: row for ident, row in study.rows.items() if row.view == view}
-
-
-def require_id(study: Study, stage: str, ident: str) -> None:
-    """Raise UserError unless the stage of that name runs for `ident` in this study."""
-    if not is_id(ident):
-        raise UserError(one_line(f"id {ident!r} is not allowed; expected a-z, 0-9 and '-', at most 61"))
-    tables = {**_tables(study), "report": ("report", (ident,))}
-    kind, known = look_up(tables, "stage", stage)
-    if ident not in known:
-        raise UserError(one_line(unknown(kind, ident, known)))
-
-
-def ids_of_stages(study: Study) -> dict[str, Collection[str]]:
-    """The ids that each stage runs for in this study, by the stage's name, in an order in which they can run."""
-    return {stage: ids for stage, (_, ids) in _tables(study).items()}
-
-
-def _tables(study: Study) -> dict[str, tuple[str, Collection[str]]]:
-    """What an id of a stage is called, and which ones there are."""
-    grid = study.grid
-    return {
-        "images": ("dataset", study.datasets),
-        "labels": ("cell", study.cells),
-        "forgetting": ("cell of grid.forgetting", grid.forgetting),
-        "teachers": ("view", study.views),
-        "consistency": ("view of grid.reliability", grid.reliability),
-        "subset": ("view of grid.reliability", grid.reliability),
-        "finetune": ("view of grid.finetune", grid.finetune),
-        "distill": ("row", study.rows),
-        "train-full": ("cell of grid.full", grid.full),
-        "evaluate": ("row", study.rows),
-        "report": ("report", (study.name,)),
-    }
 
 
 def params_of(section: Any) -> Any:

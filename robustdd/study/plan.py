@@ -9,7 +9,7 @@ from pathlib import Path
 from robustdd.devices import settled
 from robustdd.params import Study
 from robustdd.study.files import disk_of, memory_of
-from robustdd.study.load import ids_of_stages
+from robustdd.study.graph import STAGES
 from robustdd.study.shapes import all_images
 from robustdd.study.throughput import Measured
 from robustdd.study.work import work_of
@@ -37,17 +37,17 @@ def plan_of(study: Study, folder: Path, measured: Measured | None) -> list[Stage
     work = work_of(study, shapes, settled(study.device))
     disk, memory = disk_of(study, shapes), memory_of(study, shapes)
     lines = []
-    for stage, ids in ids_of_stages(study).items():
-        own, files = [one for one in work if one.stage == stage], [one for one in disk if one.stage == stage]
+    for name, stage in STAGES.items():
+        own, files = [one for one in work if one.stage == name], [one for one in disk if one.stage == name]
         lines.append(
             StagePlan(
-                stage=stage,
-                ids=len(ids),
+                stage=name,
+                ids=len(stage.ids(study)),
                 steps=sum(one.count for one in own),
                 seconds=None if measured is None else measured.seconds(own),
                 disk=sum(one.total for one in files),
                 checkpoints=max((one.checkpoints for one in files), default=0),
-                memory=memory.get(stage, 0),
+                memory=memory.get(name, 0),
             )
         )
     return lines

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from robustdd.store.locking import only_writer
 from robustdd.store.manifest import is_name, parse_canonical
 from robustdd.store.paths import Layout
 from robustdd.store.verifying import read_manifest
-from robustdd.study.load import ids_of_stages, load_study
+from robustdd.study.graph import STAGES
+from robustdd.study.load import load_study
 
 Ids = Mapping[str, set[str]]
 """Ids in use by the name of their stage."""
@@ -78,8 +79,7 @@ def _used(study: Study, folder: Path) -> Ids:
         )
     paths = [root / "params.yaml", *sorted(root.glob("studies/*/params.yaml"))]
     studies = [study, *(load_study(path.parent) for path in paths)]
-    stages = [ids_of_stages(one) for one in studies]
-    return {stage: {ident for ids in stages for ident in ids[stage]} for stage in stages[0]}
+    return {name: {ident for one in studies for ident in stage.ids(one)} for name, stage in STAGES.items()}
 
 
 def _artifacts(layout: Layout, used: Ids) -> Iterator[Needless]:
@@ -100,25 +100,21 @@ def _records(layout: Layout, used: Ids) -> Iterator[Needless]:
 
 def _checkpoints(layout: Layout, used: Ids, study: Study) -> Iterator[Needless]:
     for stage in used:
+        resumed = STAGES[stage].resumed
+        units = None if resumed is None else resumed(study)
         for place in _folders(layout.checkpoints(layout.place(stage, ""), "")):
             for path in _folders(place):
-                why = _why_not(layout.artifact(stage, place.name), path, used[stage], _units(stage, study))
+                why = _why_not(layout.artifact(stage, place.name), path, used[stage], units)
                 if why:
                     yield _item(path, stage, place.name, why)
 
 
-def _why_not(artifact: Path, checkpoints: Path, used: set[str], units: set[str] | None) -> str | None:
+def _why_not(artifact: Path, checkpoints: Path, used: set[str], units: Collection[str] | None) -> str | None:
     if artifact.name not in used:
         return "checkpoints of what no study names"
     if units is not None and checkpoints.name not in units:
         return "checkpoints of a task that is no more"
     return "checkpoints of a finished task" if _is_finished(artifact, checkpoints) else None
-
-
-def _units(stage: str, study: Study) -> set[str] | None:
-    """The tasks of a stage that keep checkpoints; None where that is not known."""
-    teachers = {f"teacher-{index:03d}" for index in range(study.teachers.num_teachers)}
-    return {"teachers": teachers, "distill": {"distilled"}}.get(stage)
 
 
 def _is_finished(artifact: Path, checkpoints: Path) -> bool:

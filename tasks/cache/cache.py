@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from robustdd.errors import CorruptArtifact, RobustddError
 from robustdd.store.artifacts import Manifest, publish, recover, verify
-from tasks.cache.code import ROOT
+from tasks.cache.code import ROOT, module_of
 from tasks.cache.produce import produce
-from tasks.cache.stages import module_of
 from tasks.cache.unit import Body, Key, Unit, key_of
 
 if TYPE_CHECKING:

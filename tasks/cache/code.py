@@ -40,6 +40,11 @@ def module_file(name: str) -> Path | None:
     return None
 
 
+def module_of(stage: str) -> str:
+    """Name of the module of a stage's tasks."""
+    return f"tasks.stages.{stage.replace('-', '_')}"
+
+
 def closure(name: str) -> dict[str, Path]:
     """The project modules that `name` reaches through its imports, itself included: module name to file, as met.
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from robustdd.errors import RobustddError, UserError
 from robustdd.store.disk import write_atomically
-from tasks.cache.code import code_hash
-from tasks.cache.stages import STAGES, module_of
+from robustdd.study.graph import STAGES
+from tasks.cache.code import code_hash, module_of
 
 log = logging.getLogger("robustdd.run")
 

@@ -13,9 +13,8 @@ from robustdd.errors import UserError
 from robustdd.progress import Listener
 from robustdd.store.artifacts import read_manifest, verify
 from robustdd.store.checkpoints import Checkpoints
-from tasks.cache.code import code_hash
+from tasks.cache.code import code_hash, module_of
 from tasks.cache.layout import Place
-from tasks.cache.stages import module_of
 
 KEY_SCHEMA = 2
 """Raised when the meaning of a key changes: every artifact is then made anew."""

@@ -13,8 +13,8 @@ from robustdd.data.labels import check_labels
 from robustdd.data.read import ImageSet, Split, read
 from robustdd.errors import CorruptArtifact, UserError
 from robustdd.params import Dataset
-from tasks.cache.code import closure
-from tasks.cache.stages import STAGES, module_of
+from robustdd.study.graph import STAGES
+from tasks.cache.code import closure, module_of
 
 torch.set_num_threads(1)
 

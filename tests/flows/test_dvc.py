@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import typing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,10 @@ from ruamel.yaml import YAML
 from robustdd.errors import UserError
 from robustdd.params import Study
 from robustdd.store.artifacts import read_manifest
+from robustdd.study.graph import STAGES, Place, needs, places
 from robustdd.study.load import load_study
-from tasks.cache.code import closure
+from tasks.cache.code import closure, module_of
 from tasks.cache.layout import Layout
-from tasks.cache.stages import STAGES, module_of
 from tasks.cache.unit import Unit, input_digests, plain
 from tests.support.dvc_project import Resolved, resolved, stages_of_dvc
 from tests.support.pipeline import CODE, all_units, stages
@@ -68,7 +68,7 @@ def instances() -> dict[tuple[str, str], Resolved]:
 
 
 def test_every_id_of_the_study_has_its_stage(built: Path) -> None:
-    assert set(instances()) == set(stages(built))
+    assert set(instances()) == set(places(load_study(built)))
     for (stage, ident), found in instances().items():
         assert found.cmd == f"python -m flows.stage {stage} {ident}"
 
@@ -149,6 +149,26 @@ def test_dvc_orders_every_stage_after_those_it_reads(built: Path) -> None:
     for place, made in all_units(built).items():
         read = {(needed.folder.parent.name, needed.folder.name) for unit in made for needed in unit.inputs.values()}
         assert read - {place} <= before(place)
+
+
+def reached(places: Iterable[Place], near: Callable[[Place], Iterable[Place]]) -> set[Place]:
+    """All that is come by from `places`, these included."""
+    found: set[Place] = set()
+    waiting = [*places]
+    while waiting:
+        place = waiting.pop()
+        waiting += [] if place in found else near(place)
+        found.add(place)
+    return found
+
+
+def test_dvc_yaml_is_the_graph(built: Path) -> None:
+    """What a stage of the one names, it reads in the other, if need be by way of a third."""
+    found, graph = instances(), needs(load_study(built))
+    for place in found:
+        assert graph[place] <= reached([place], lambda other: named(found, other)), place
+        images = {other for other in found if other[0] == "images"}  # named as a folder: labels need no whitening
+        assert named(found, place) <= reached([place], graph.__getitem__) | images, place
 
 
 def named(found: dict[tuple[str, str], Resolved], place: tuple[str, str]) -> frozenset[tuple[str, str]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tasks.cache.stages import STAGES
+from robustdd.study.graph import STAGES
 from tests.support.live_server import ask, flow_runs, live_server, logs, settled
 from tests.support.pipeline import CODE, Ran, bits, environment, executed, flip, run_all, stages
 from tests.support.studies import CELL, SGR, tiny_study, write_study

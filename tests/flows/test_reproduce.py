@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.order import Place, needs
 from flows.reproduce import Progress, run_all
 from robustdd.errors import RobustddError
+from robustdd.study.graph import Place, needs
 from robustdd.study.load import load_study
 from tasks.cache.cache import Outcome
 from tests.flows.test_dvc_repro import FILE, small_study

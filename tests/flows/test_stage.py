@@ -16,8 +16,8 @@ import torch
 from flows import stage
 from robustdd.errors import RobustddError
 from tasks.cache.cache import task_of
+from tasks.cache.code import module_of
 from tasks.cache.layout import Layout
-from tasks.cache.stages import module_of
 from tests.support.pipeline import CODE, bits, change, names, run, stages
 from tests.support.studies import CELL, PLAIN, SGR, tiny_study
 
@@ -63,11 +63,11 @@ def test_lines_are_shown_beside_the_handler_of_another(in_process: Path, capsys:
 @pytest.mark.parametrize(
     ("arguments", "code", "line"),
     [
-        (["labels", "nowhere"], 2, "error: unknown cell 'nowhere': known are digits-sym40"),
-        (["labels", "digits-sym04"], 2, "error: unknown cell 'digits-sym04': did you mean 'digits-sym40'? known are "),
+        (["labels", "nowhere"], 2, "error: labels: unknown cell 'nowhere': known are digits-sym40"),
+        (["labels", "digits-sym04"], 2, "error: labels: unknown cell 'digits-sym04': did you mean 'digits-sym40'?"),
         (["lables", CELL], 2, "error: unknown stage 'lables': did you mean 'labels'? known are "),
         (["labels", "../x"], 2, "error: id '../x' is not allowed; expected "),
-        (["consistency", PLAIN], 2, "error: unknown view of grid.reliability"),
+        (["consistency", PLAIN], 2, "error: consistency: unknown view 'digits-sym40-plain'"),
         (["labels", CELL, "--workers", "0"], 2, "error: --workers: expected 1 or more, found 0"),
         (["labels", CELL, "--workers", "-3"], 2, "error: --workers: expected 1 or more, found -3"),
     ],

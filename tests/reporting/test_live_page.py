@@ -158,7 +158,7 @@ def test_a_unit_that_tells_nothing_costs_no_thread(built: Path, sent: dict[str, 
     ],
 )
 def test_a_noise_has_a_name(noise: Noise, name: str) -> None:
-    from flows.naming import noise_name
+    from robustdd.study.graph import noise_name
 
     assert noise_name(noise) == name
 

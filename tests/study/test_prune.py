@@ -11,7 +11,7 @@ import pytest
 
 from robustdd.errors import RobustddError, UserError
 from robustdd.store.locking import only_writer
-from robustdd.study.load import ids_of_stages, load_study
+from robustdd.study.load import load_study
 from robustdd.study.prune import free, needless
 from tasks.cache.layout import Layout
 from tests.cli.test_cli_check import command, one_error
@@ -44,11 +44,6 @@ def without(*rows: str, view: str | None = None) -> dict[str, Any]:
 
 def gone(folder: Path) -> set[str]:
     return {str(item.path.relative_to(folder)) for item in needless(folder)}
-
-
-def test_every_stage_and_id_is_known(study: Path) -> None:
-    told = [(stage, ident) for stage, ids in ids_of_stages(load_study(study)).items() for ident in ids]
-    assert sorted(told) == sorted(stages(study))
 
 
 def test_nothing_is_needless_in_a_built_study(study: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:

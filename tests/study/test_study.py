@@ -15,17 +15,8 @@ from hypothesis import strategies as st
 
 from robustdd.errors import UserError
 from robustdd.params import Noise, Recipe
-from robustdd.study.load import (
-    cell_of_view,
-    dataset_of_cell,
-    load_study,
-    look_up,
-    params_of,
-    recipe_of_row,
-    require_id,
-    rows_of_view,
-    view_of_row,
-)
+from robustdd.study.graph import require_id
+from robustdd.study.load import load_study, look_up, params_of, rows_of_view, view_of_row
 from tests.support.studies import CELL, PLAIN, SGR, refusal, tiny_study, write_study
 
 OURS = f"{CELL}-ours-ipc1-s0"
@@ -142,13 +133,10 @@ def test_a_study_with_stages_of_its_own_is_refused(tmp_path: Path) -> None:
 
 def test_looking_up(tmp_path: Path) -> None:
     study = load_study(write_study(tmp_path))
-    assert cell_of_view(study, SGR) == CELL
-    assert dataset_of_cell(study, CELL) is study.datasets["digits"]
     assert view_of_row(study, OURS) is study.views[SGR]
-    assert recipe_of_row(study, OURS) is study.recipes["tiny"]
     assert set(rows_of_view(study, SGR)) == {f"{SGR}-selected-ipc1-s0", f"{CELL}-sgr-ipc1-s0", OURS}
-    for look in (cell_of_view, dataset_of_cell, view_of_row, recipe_of_row, rows_of_view):
-        with pytest.raises(UserError, match=r"unknown (cell|view|row) 'x': known are digits"):
+    for look in (view_of_row, rows_of_view):
+        with pytest.raises(UserError, match=r"unknown (view|row) 'x': known are digits"):
             look(study, "x")
     with pytest.raises(UserError, match="unknown thing 'b': known are none"):
         look_up({}, "thing", "b")

@@ -16,11 +16,12 @@ from typing import Any
 import torch
 
 from flows.stage import run_stage
+from robustdd.study.graph import Place, places
 from robustdd.study.load import load_study
 from tasks.cache import cache as caching
 from tasks.cache.cache import Outcome
+from tasks.cache.code import module_of
 from tasks.cache.layout import Layout
-from tasks.cache.stages import module_of
 from tasks.cache.unit import Unit, key_of
 from tests.support.studies import tiny_study, write_study
 
@@ -28,23 +29,9 @@ CODE = Path(__file__).resolve().parents[2]
 Ran = dict[tuple[str, str], list[Outcome]]
 
 
-def stages(folder: Path) -> list[tuple[str, str]]:
+def stages(folder: Path) -> list[Place]:
     """Every stage and id of a study, in an order in which they can run."""
-    study = load_study(folder)
-    ids: dict[str, Sequence[str]] = {
-        "images": list(study.datasets),
-        "labels": list(study.cells),
-        "forgetting": study.grid.forgetting,
-        "teachers": list(study.views),
-        "consistency": study.grid.reliability,
-        "subset": study.grid.reliability,
-        "finetune": study.grid.finetune,
-        "distill": list(study.rows),
-        "train-full": study.grid.full,
-        "evaluate": list(study.rows),
-        "report": [study.name],
-    }
-    return [(stage, ident) for stage, known in ids.items() for ident in known]
+    return places(load_study(folder))
 
 
 def run(folder: Path, stage: str, ident: str, workers: int = 1, runner: str = "threads") -> list[Outcome]:

@@ -13,9 +13,9 @@ import pytest
 
 import robustdd
 from robustdd.engine.native import cpu
+from robustdd.study.graph import STAGES
 from tasks.cache import code
-from tasks.cache.code import closure, code_hash
-from tasks.cache.stages import STAGES, module_of
+from tasks.cache.code import closure, code_hash, module_of
 from tests.support.pipeline import CODE
 
 TREE = {

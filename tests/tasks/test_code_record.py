@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from robustdd.errors import UserError
+from robustdd.study.graph import STAGES
 from tasks.cache import code
-from tasks.cache.code import code_hash
+from tasks.cache.code import code_hash, module_of
 from tasks.cache.code_record import code_of, record_code, recorded_in, require_recorded
-from tasks.cache.stages import STAGES, module_of
 from tests.support.pipeline import CODE, environment, run
 from tests.support.studies import CELL
 
