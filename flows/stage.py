@@ -25,7 +25,7 @@ from robustdd.params import Study
 from robustdd.store.artifacts import read_manifest
 from robustdd.store.disk import told_in_one_line
 from robustdd.store.manifest import SUFFIX
-from robustdd.study.graph import STAGES, require_id
+from robustdd.study.graph import STAGES, Place, require_id
 from robustdd.study.load import load_study
 from tasks.cache.cache import Outcome
 from tasks.cache.code import module_of
@@ -40,6 +40,17 @@ log = logging.getLogger("robustdd.run")
 
 RUN_BY_DVC = "DVC_STAGE"
 """What DVC sets in the environment of its commands."""
+
+
+def place_of_dvc(folder: Path) -> Place:
+    """Stage and id of the DVC stage that runs this: `distill@ROW`, in a study `studies/NAME/dvc.yaml:distill@ROW`.
+
+    They reach no shell this way, whatever params.yaml holds. Raises UserError where DVC runs nothing.
+    """
+    stage, _, ident = os.environ.get(RUN_BY_DVC, "").rpartition(":")[2].partition("@")
+    if not stage:
+        raise UserError("no stage is named; expected `python -m flows.stage STAGE ID`, or a call by `dvc repro`")
+    return stage, ident or load_study(folder).name
 
 
 def run_stage(
@@ -140,14 +151,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     A run that is cancelled in the UI ends as by Ctrl-C: what has checkpoints saves one, the next run goes on from it.
     """
     parser = argparse.ArgumentParser(prog="python -m flows.stage", description=__doc__)
-    parser.add_argument("stage", help=", ".join(STAGES))
-    parser.add_argument("id", help="dataset, cell, view or row, as params.yaml names it")
+    parser.add_argument(
+        "place", nargs="*", metavar="STAGE ID", help=f"{', '.join(STAGES)}; as DVC_STAGE says if left out"
+    )
     add_fanout(parser)
     asked = parser.parse_args(arguments)
     clock = time.monotonic()
     try:
         with terminal(), told_in_one_line(Path.cwd()):
-            outcomes = run_stage(asked.stage, asked.id, Path.cwd(), asked.workers, asked.runner, asked.address)
+            stage, ident = _place(asked.place, Path.cwd())
+            outcomes = run_stage(stage, ident, Path.cwd(), asked.workers, asked.runner, asked.address)
     except Stopped as stop:
         print(f"error: {stop}", file=sys.stderr)
         return exit_code(stop)
@@ -159,8 +172,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return exit_code(stop)
     cached = sum(outcome.cached for outcome in outcomes)
     done = f"{len(outcomes) - cached} executed, {cached} cached"
-    print(f"{asked.stage} {asked.id}: {done}, {time.monotonic() - clock:.1f} s", file=sys.stderr)
+    print(f"{stage} {ident}: {done}, {time.monotonic() - clock:.1f} s", file=sys.stderr)
     return 0
+
+
+def _place(words: Sequence[str], folder: Path) -> Place:
+    if not words:
+        return place_of_dvc(folder)
+    if len(words) != 2:
+        raise UserError(f"expected a stage and an id, found {len(words)} words; `python -m flows.stage STAGE ID`")
+    return words[0], words[1]
 
 
 def leave(code: int) -> NoReturn:

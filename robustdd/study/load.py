@@ -28,8 +28,7 @@ def load_study(folder: Path) -> Study:
         raise UserError(one_line(f"{path}: {problem}"))
     own, template = folder / "dvc.yaml", folder / study.root / "dvc.yaml"
     if own.is_file() and template.is_file() and own.read_bytes() != template.read_bytes():
-        link = f"{study.root}/dvc.yaml"
-        raise UserError(one_line(f"{own}: is not {link}, whose stages serve every study; link it: ln -sf {link} {own}"))
+        raise UserError(one_line(f"{own}: is not {template}, whose stages serve every study; copy that over it"))
     return study
 
 

@@ -9,7 +9,18 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from tests.support.dvc_project import DVC_STAGES, FILE, RANDOM, STUDY, dvc, name_in_dvc, resolved, said_by, small_study
+from tests.support.dvc_project import (
+    DVC_STAGES,
+    FILE,
+    RANDOM,
+    STUDY,
+    commit_all,
+    dvc,
+    name_in_dvc,
+    resolved,
+    said_by,
+    small_study,
+)
 from tests.support.pipeline import bits, held
 
 pytestmark = pytest.mark.timeout(600)
@@ -71,3 +82,13 @@ def test_what_other_settings_made_is_not_read_for_dvc(copied: Path) -> None:
     params.write_text(params.read_text().replace("threads: 1\n", "threads: 2\n"))
     said = dvc(copied, "repro", "--force", "--single-item", f"{FILE}:evaluate@{RANDOM}", code=255)
     assert f"error: distill {RANDOM} was made with other settings than these: run `dvc repro`" in said
+
+
+def test_dvc_compares_revisions(copied: Path) -> None:
+    """It reads every dvc.yaml of a revision; a link's text is none."""
+    commit_all(copied, "built")
+    params = copied / STUDY / "params.yaml"
+    params.write_text(params.read_text().replace("threads: 1\n", "threads: 2\n"))
+    assert "threads" in dvc(copied, "params", "diff", "HEAD")
+    dvc(copied, "diff", "HEAD")
+    assert "built" in dvc(copied, "exp", "show", "--all-commits", "--csv")

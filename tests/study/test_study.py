@@ -120,13 +120,10 @@ def test_any_bytes_are_refused_in_one_line(tmp_path: Path, data: bytes) -> None:
 def test_a_study_with_stages_of_its_own_is_refused(tmp_path: Path) -> None:
     folder = write_study(tmp_path / "studies/tiny")
     (tmp_path / "dvc.yaml").write_text("stages: {}\n")
-    (folder / "dvc.yaml").symlink_to("../../dvc.yaml")
-    assert load_study(folder).name == "tiny"
-    (folder / "dvc.yaml").unlink()
     (folder / "dvc.yaml").write_text("stages: {}\n")
-    assert load_study(folder).name == "tiny", "a copy of equal bytes does no harm yet"
+    assert load_study(folder).name == "tiny"
     (tmp_path / "dvc.yaml").write_text("stages: {images: {}}\n")
-    with pytest.raises(UserError, match=r"dvc\.yaml: is not \.\./\.\./dvc\.yaml, whose .*; link it: ln -sf") as caught:
+    with pytest.raises(UserError, match=r"dvc\.yaml: is not .*/dvc\.yaml, whose .*; copy that over it") as caught:
         load_study(folder)
     assert str(caught.value).isprintable()
 

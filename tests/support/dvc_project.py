@@ -104,7 +104,7 @@ def make_project(folder: Path, study: dict[str, Any]) -> Path:
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copyfile(CODE / name, folder / name)
     write_study(folder / STUDY, study)
-    (folder / STUDY / "dvc.yaml").symlink_to("../../dvc.yaml")
+    shutil.copyfile(CODE / "dvc.yaml", folder / STUDY / "dvc.yaml")
     git(folder, "init", "-q")
     commit_all(folder, "a study")
     return folder
