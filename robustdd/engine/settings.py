@@ -1,7 +1,7 @@
 """What `auto` means in the engine settings: a pure function of params and the kind of device, so that keys hold it.
 
-Whether a compiler is there is no part of it: without one the same steps run as they are written, the log and the run
-record say so, and last digits differ as they do on another machine.
+Whether a compiler is there is no part of it: without one `on` runs what `off` does, the log and the run record say so,
+and last digits differ as they do on another machine.
 """
 
 from __future__ import annotations
