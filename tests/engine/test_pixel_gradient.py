@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from robustdd.engine import conv as arithmetic
 from robustdd.engine.native import cpu, pixel_gradient
 from robustdd.rng import generator
-from tests.engine.test_winograd import needs_processor, threads  # noqa: F401
+from tests.engine.test_winograd import threads  # noqa: F401
 from tests.support.needs import needs_cpp
 
 Case = tuple[Tensor, Tensor, Tensor, Tensor]

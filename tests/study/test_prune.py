@@ -11,6 +11,7 @@ import pytest
 
 from robustdd.errors import RobustddError, UserError
 from robustdd.store.locking import only_writer
+from robustdd.study.graph import STAGES
 from robustdd.study.load import load_study
 from robustdd.study.prune import free, needless
 from tasks.cache.layout import Layout
@@ -119,11 +120,12 @@ def test_checkpoints_of_a_teacher_that_is_no_more_go(study: Path, root: Path) ->
 
 
 def test_the_tasks_with_checkpoints_are_known_by_name(study: Path) -> None:
-    from robustdd.study.prune import _units
-
+    kinds = {name: kind for name, kind in STAGES.items() if kind.resumed}
+    assert {"teachers", "distill"} == set(kinds)
     for stage, ident in stages(study):
-        known = _units(stage, load_study(study))
-        assert known is None or known == {unit.name for unit in units(study, stage, ident)}
+        if stage in kinds:
+            known = kinds[stage].resumed(load_study(study))
+            assert sorted(known) == sorted(unit.name for unit in units(study, stage, ident))
 
 
 def test_a_running_stage_is_left_alone(study: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
