@@ -12,6 +12,9 @@ PLACES := $(CURDIR)+$(value VENV)+$(value STUDY)+
 ifneq ($(words $(PLACES))$(strip $(foreach one,$(UNFIT),$(findstring $(one),$(PLACES)))),1)
 $(error $(CURDIR), VENV=$(value VENV), STUDY=$(value STUDY): expected no space in these paths and none of $(UNFIT); rename the folder)
 endif
+ifneq ($(words $(VENV) $(STUDY)),2)
+$(error VENV=$(VENV), STUDY=$(STUDY): expected a folder each)
+endif
 override VENV := $(abspath $(VENV))
 
 export PATH := $(VENV)/bin:$(PATH)

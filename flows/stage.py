@@ -1,4 +1,4 @@
-"""One stage, once: what a DVC stage calls, `python -m flows.stage STAGE ID`, in the folder of the study."""
+"""One stage, once, in the folder of the study: `python -m flows.stage STAGE ID`; DVC calls it without words."""
 
 from __future__ import annotations
 

@@ -38,8 +38,9 @@ for folder in sys.argv[1:]:
         pip = b""
     if pip.strip().endswith(("(python %s)" % version).encode()):
         continue
-    if os.path.exists(folder) and not os.path.exists(os.path.join(folder, "pyvenv.cfg")) and os.listdir(folder):
-        sys.exit("error: %s is there and is no environment; remove it, or name another: make VENV=" % folder)
+    known = os.path.exists(os.path.join(folder, "pyvenv.cfg"))
+    if os.path.exists(folder) and not known and (not os.path.isdir(folder) or os.listdir(folder)):
+        sys.exit("error: %s is there and is no environment; remove it, or name another: make VENV=FOLDER" % folder)
     base = getattr(sys, "_base_executable", sys.executable)  # for this may run in the folder that is cleared
     if subprocess.call([base, "-m", "venv", "--clear", folder]):
         sys.exit("error: %s -m venv made no environment in %s; the reason stands above" % (base, folder))

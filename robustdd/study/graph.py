@@ -26,7 +26,7 @@ class Stage:
     ids: Callable[[Study], Collection[str]]
     """Those that it runs for."""
     reads: Callable[[Study, str], Iterable[Place]]
-    """The stages whose artifacts it reads for an id."""
+    """The stages whose artifacts it reads for an id; what these read, such as images, is not told again."""
     resumed: Callable[[Study], Collection[str]] | None = None
     """Names of its units that keep checkpoints; None: not known before it runs."""
 

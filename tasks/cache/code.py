@@ -58,7 +58,8 @@ def code_hash(name: str) -> str:
     """Sha256 of the code that `name` reaches, blind to where a module lies and what it is called.
 
     Hashed are the syntax trees of the modules, in order of the walk over the imports, without comments, docstrings and
-    imports of the project. For an import stand the name that it binds and the number of the module in that walk.
+    imports of the project. For an import stand the name that it binds and the number of the module in that walk; where
+    in its module it stands does not count, so a name that an import binds may be bound nowhere else in the module.
     """
     reached = _reached(name)
     numbers = {module: number for number, (module, _, _) in enumerate(reached)}
@@ -71,7 +72,7 @@ def code_hash(name: str) -> str:
 
 def changed_since_read(name: str) -> bool:
     """Whether a module that `name` reaches is another one than when this process first asked, soon after loading it."""
-    return any(_first_tree_hash(path) != _tree_hash(*_stamped(path)) for path in closure(name).values())
+    return any(_first_read(path) != _read(path) for path in closure(name).values())
 
 
 Link = tuple[str, str, str]
@@ -104,8 +105,14 @@ def _resolved(bound: str, attribute: str, module: str) -> Link:
 
 
 @cache
-def _first_tree_hash(path: Path) -> str:
-    return _tree_hash(*_stamped(path))
+def _first_read(path: Path) -> tuple[str, tuple[Link, ...]]:
+    return _read(path)
+
+
+def _read(path: Path) -> tuple[str, tuple[Link, ...]]:
+    """What this file holds, and what it imports from where."""
+    stamped = _stamped(path)
+    return _tree_hash(*stamped), () if path.suffix == COMPILED else _imported(*stamped)
 
 
 def _stamped(path: Path) -> tuple[Path, int, int]:
@@ -148,10 +155,14 @@ def _shape(node: object) -> str:
 def _is_left_out(node: object) -> bool:
     """Whether a statement is text, nothing, or an import of a project module, which `code_hash` tells by its target."""
     text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-    return text or isinstance(node, ast.Pass) or _is_project_import(node)
+    return text or isinstance(node, ast.Pass) or (_is_project_import(node) and not _is_mixed(node))
 
 
 def _is_project_import(node: object) -> bool:
     if isinstance(node, ast.ImportFrom):
         return node.level == 0 and node.module is not None and node.module.split(".")[0] in PACKAGES
     return isinstance(node, ast.Import) and any(alias.name.split(".")[0] in PACKAGES for alias in node.names)
+
+
+def _is_mixed(node: object) -> bool:
+    return isinstance(node, ast.Import) and not all(alias.name.split(".")[0] in PACKAGES for alias in node.names)

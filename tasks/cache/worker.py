@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+import torch
+
 from robustdd.allocator import keep_freed_memory
 from robustdd.errors import RobustddError
 from robustdd.exactness import compute_exactly
@@ -59,10 +61,12 @@ def keep_what_is_compiled(root: Path = ROOT) -> None:
     """Have torch.compile keep its work in the checkout, for every later process, unless the user named a place.
 
     By itself it writes to the folder for temporary files, which a restart empties. Where the code may only be read, it
-    does so here too. What is kept can change no result: torch looks it up by the code and the command it came from.
+    does so here too. Every width of vectors has a folder of its own: torch 2.13 takes the loops of one for another's,
+    and computes nonsense without an error.
     """
     if os.access(root, os.W_OK):
-        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(root / ".robustdd" / "compiled"))
+        place = root / ".robustdd" / "compiled" / torch.backends.cpu.get_cpu_capability()
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(place))
 
 
 class TerminalHandler(logging.StreamHandler[TextIO]):

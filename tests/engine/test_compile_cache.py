@@ -65,7 +65,7 @@ def test_every_unit_is_prepared_so_wherever_it_runs() -> None:
         torch.set_deterministic_debug_mode("default")
     from torch._inductor.runtime.cache_dir_utils import cache_dir
 
-    assert Path(cache_dir()) == ROOT / ".robustdd" / "compiled"
+    assert Path(cache_dir()) == ROOT / ".robustdd" / "compiled" / torch.backends.cpu.get_cpu_capability()
 
 
 def test_a_place_that_the_user_named_stands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -72,7 +72,9 @@ def test_a_path_that_make_cannot_hold_is_refused_before_anything_is_made(name: s
     assert sorted(tmp_path.rglob("*")) == before
 
 
-@pytest.mark.parametrize("given", ["VENV=/no/such place/v", "VENV=/no/such:place", "STUDY=studies/a$$b"])
+@pytest.mark.parametrize(
+    "given", ["VENV=", "STUDY=", "VENV=/no/such place/v", "VENV=/no/such:place", "STUDY=studies/a$$b"]
+)
 def test_so_is_one_that_is_given(given: str, checkout: Path) -> None:
     done = make(checkout, "help", given)
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and given.partition("=")[2] in done.stderr

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import robustdd
+from robustdd import params
 from robustdd.engine.native import cpu
 from robustdd.study.graph import STAGES
 from tasks.cache import code
@@ -208,6 +209,57 @@ def test_threads_may_parse_at_once() -> None:
 
 def test_modules_not_in_keys_exist() -> None:
     assert all(code.module_file(name) is not None for name in code.NOT_IN_KEYS)
+
+
+def test_an_import_among_foreign_ones_hides_none_of_them(tree: Path) -> None:
+    edit(tree, "robustdd/near/deep.py", "import math\n", "import math, robustdd.aside  # noqa: E401\n")
+    before = code_hash("tasks.stage")
+    edit(tree, "robustdd/near/deep.py", "import math,", "import cmath as math,")
+    assert code_hash("tasks.stage") != before
+
+
+def test_a_process_notices_an_import_that_leads_elsewhere(tree: Path) -> None:
+    """What it has loaded is the old module, and the new one is read for the first time."""
+    assert not code.changed_since_read("tasks.stage")
+    (tree / "robustdd/wrong.py").write_text("class Trouble(ValueError):\n    pass\n")
+    edit(tree, "robustdd/near/__init__.py", "from robustdd.errors", "from robustdd.wrong")
+    assert code.changed_since_read("tasks.stage")
+
+
+def bound_by(node: ast.AST) -> list[str]:
+    """Names that a node binds where an import of the project could bind them, too."""
+    if isinstance(node, ast.Assign | ast.AugAssign | ast.For | ast.With | ast.NamedExpr):
+        stored = (part for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store))
+        return [part.id for part in stored]
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return [node.name]
+    if isinstance(node, ast.Import | ast.ImportFrom) and not code._is_project_import(node):
+        return [alias.asname or alias.name for alias in node.names]
+    return []
+
+
+def test_a_name_of_a_project_import_is_bound_nowhere_else_in_its_module() -> None:
+    """The hash does not tell where in a module an import stands."""
+    twice = []
+    for path in sorted({path for stage in STAGES for path in closure(module_of(stage)).values()}):
+        if path.suffix == ".py":
+            links: dict[str, set[tuple[str, str]]] = {}
+            for bound, attribute, module in code._imported(*code._stamped(path)):
+                links.setdefault(bound, set()).add((attribute, module))
+            others = {name for node in ast.walk(code._parse(path)) for name in bound_by(node)}
+            twice += [f"{path}: {name}" for name, where in links.items() if len(where) > 1 or name in others]
+    assert twice == []
+
+
+def test_sections_of_params_hold_values_alone() -> None:
+    """They are in no key but by their values: a method would be code that nobody sees change."""
+    sections = [
+        value for value in vars(params).values() if isinstance(value, type) and issubclass(value, params.Section)
+    ]
+    assert len(sections) > 10
+    for section in sections:
+        assert [name for name, value in vars(section).items() if callable(value) and not name.startswith("__")] == []
+        assert [name for name, value in vars(section).items() if isinstance(value, property)] == []
 
 
 def hides_an_import(node: ast.AST) -> bool:
