@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import sysconfig
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +14,10 @@ import torch
 
 from robustdd.engine.native import cpu
 
-COMPILER = "needs a C++ compiler"
+COMPILER = "needs a C++ compiler and Python's headers"
+_compiles = shutil.which(os.environ.get("CXX", "g++")) and Path(sysconfig.get_path("include"), "Python.h").exists()
 
-needs_compiler = pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason=COMPILER)
+needs_compiler = pytest.mark.skipif(not _compiles, reason=COMPILER)
 _needs_processor = pytest.mark.skipif(
     torch.backends.cpu.get_cpu_capability() not in cpu._MARCH, reason="written for AVX2 and AVX-512"
 )
