@@ -91,4 +91,4 @@ def test_dvc_compares_revisions(copied: Path) -> None:
     params.write_text(params.read_text().replace("threads: 1\n", "threads: 2\n"))
     assert "threads" in dvc(copied, "params", "diff", "HEAD")
     dvc(copied, "diff", "HEAD")
-    assert "built" in dvc(copied, "exp", "show", "--all-commits", "--csv")
+    assert "workspace" in dvc(copied, "exp", "show", "--all-commits", "--csv")
