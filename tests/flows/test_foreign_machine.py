@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ import pytest
 from flows import gpus, reproduce, stage, with_server
 from robustdd.errors import RobustddError, UserError
 from robustdd.store.locking import only_writer
-from tests.store.disks import tiny_disk
 from tests.support.dvc_project import STUDY, commit_all, git, make_project, project_environment, small_study
 
 
@@ -91,8 +91,8 @@ def test_dvc_keeps_its_cache_in_the_checkout(tmp_path: Path) -> None:
 def test_dvc_works_where_no_other_folder_can_be_written(tmp_path: Path) -> None:
     folder = make_project(tmp_path / "project", small_study())
     env = {name: value for name, value in project_environment(folder).items() if name != "DVC_SITE_CACHE_DIR"}
-    with tiny_disk(tmp_path / "probe"):
-        pass  # or the test is skipped
+    if not shutil.which("unshare") or subprocess.run(("unshare", "-m", "true"), capture_output=True).returncode:
+        pytest.skip("needs the right to mount in a namespace of its own")
     line = "mount -t tmpfs -o ro none /var/tmp && dvc status"
     done = subprocess.run(("unshare", "-m", "sh", "-c", line), cwd=folder, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
