@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from robustdd.errors import UserError
 from robustdd.params import Noise, Study
+from robustdd.study.load import look_up
 from robustdd.study.rules import is_id
 from robustdd.study.study_file import one_line, unknown
 
@@ -77,11 +78,10 @@ def require_id(study: Study, stage: str, ident: str) -> None:
     """Raise UserError unless the stage of that name runs for `ident` in this study."""
     if not is_id(ident):
         raise UserError(one_line(f"id {ident!r} is not allowed; expected a-z, 0-9 and '-', at most 61"))
-    if stage not in STAGES:
-        raise UserError(one_line(unknown("stage", stage, STAGES)))
-    known = STAGES[stage].ids(study)
+    kind = look_up(STAGES, "stage", stage)
+    known = kind.ids(study)
     if ident not in known:
-        raise UserError(one_line(f"{stage}: {unknown(STAGES[stage].of, ident, known)}"))
+        raise UserError(one_line(f"{stage}: {unknown(kind.of, ident, known)}"))
 
 
 def words(study: Study, place: Place) -> str:

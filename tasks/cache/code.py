@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from threading import Lock
@@ -155,14 +156,14 @@ def _shape(node: object) -> str:
 def _is_left_out(node: object) -> bool:
     """Whether a statement is text, nothing, or an import of a project module, which `code_hash` tells by its target."""
     text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-    return text or isinstance(node, ast.Pass) or (_is_project_import(node) and not _is_mixed(node))
+    return text or isinstance(node, ast.Pass) or _is_project_import(node, all)
 
 
-def _is_project_import(node: object) -> bool:
-    if isinstance(node, ast.ImportFrom):
-        return node.level == 0 and node.module is not None and node.module.split(".")[0] in PACKAGES
-    return isinstance(node, ast.Import) and any(alias.name.split(".")[0] in PACKAGES for alias in node.names)
-
-
-def _is_mixed(node: object) -> bool:
-    return isinstance(node, ast.Import) and not all(alias.name.split(".")[0] in PACKAGES for alias in node.names)
+def _is_project_import(node: object, of_these: Callable[[list[bool]], bool] = any) -> bool:
+    """Whether `any`, or `all`, of the modules that an import names are the project's."""
+    names: list[str] = []
+    if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module is not None:
+        names = [node.module]
+    elif isinstance(node, ast.Import):
+        names = [alias.name for alias in node.names]
+    return bool(names) and of_these([name.split(".")[0] in PACKAGES for name in names])
