@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,11 @@ from tests.support.pipeline import CODE, environment
 def lint(folder: Path, home: Path) -> subprocess.CompletedProcess[str]:
     """Run import-linter over the packages of `folder`."""
     command = [str(Path(sys.executable).with_name("lint-imports")), "--no-logo", "--no-cache"]
-    env = environment(home, PYTHONPATH=str(folder))
+    return run(command, folder, home, PYTHONPATH=str(folder))
+
+
+def run(command: Sequence[str], folder: Path, home: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    env = environment(home, **more)
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
 
 
@@ -72,14 +77,7 @@ def test_the_core_imports_without_an_orchestrator(tmp_path: Path) -> None:
         "for name in names: name.endswith('__main__') or importlib.import_module(name)\n"
         "print(len(names))\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=CODE,
-        env=environment(tmp_path),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run((sys.executable, "-c", program), CODE, tmp_path)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 50
 
@@ -90,12 +88,5 @@ def test_import_robustdd_costs_nothing_heavy(tmp_path: Path) -> None:
         "heavy = ('torch', 'numpy', 'pydantic', 'ruamel', 'faiss', 'pandas', 'pyarrow', 'sklearn', 'matplotlib')\n"
         "print(sorted(set(heavy) & set(sys.modules)))\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=CODE,
-        env=environment(tmp_path),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run((sys.executable, "-c", program), CODE, tmp_path)
     assert done.stdout == "[]\n", done.stderr
